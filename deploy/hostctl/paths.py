@@ -1,0 +1,175 @@
+"""What hostctl may touch on a host: paths, owners, modes and services, in one table.
+
+The helper owns this table, not the bundle: a bundle that holds any other path is
+refused.  The console imports it too, so that what is rendered and what is accepted
+cannot drift apart.
+
+    /var/lib/mailadmin/                    0755 root      STATE
+      host.json                            0600           {"host": uuid, "sequence": n}
+      lock                                 0600           flock of the one writing verb
+      journal/                             0700           switches, records before touching
+      generations/<n>/                     0755
+        sendmail/sendmail.mc sendmail.cf Sendmail.conf
+        dovecot/dovecot23.conf ... dovecot.conf -> the one for this host's version
+        tls/chain.pem ca.pem 0644, key.pem 0600 (from keys/, named by the request)
+        manifest.json                                     digests, base, key
+      current -> generations/<n>                          the atomic pointer
+      keys/<key id>.key                    0600           made here, never leaves
+      accounts/                            0755 root      no generation holds it
+        db/                                0770 root:dovecot (WAL needs the folder)
+          accounts.sqlite lastlogin.sqlite 0660 root:dovecot
+        maps/                              0755 root, files 0640
+          access.db aliases.db mailertable.db sendas.db cansend.db
+      mail/<domain>/<local part>/          0700 vmail
+    /run/mailadmin/bridge.sock bridge.pid
+
+The accounts' maps are beside the database, not below its group-writable folder:
+Sendmail refuses a map under a directory that others than root can write.
+"""
+
+from pathlib import Path
+from typing import Dict, FrozenSet, NamedTuple, Tuple
+
+STATE = "/var/lib/mailadmin"
+RUN = "/run/mailadmin"
+HELPER = "/usr/local/lib/mailadmin/hostctl"
+ADMIN_USER = "mailadmin"
+
+GENERATION_TOKEN = "@GENERATION@"
+"""In rendered text; `stage` writes the generation's own folder in its place."""
+
+VMAIL_USER, VMAIL_UID, VMAIL_GID = "vmail", 5000, 5000
+MAIL = STATE + "/mail"
+
+DATA_GROUP = "dovecot"
+ACCOUNTS_DB = STATE + "/accounts/db/accounts.sqlite"
+LAST_LOGIN_DB = STATE + "/accounts/db/lastlogin.sqlite"
+MAPS = STATE + "/accounts/maps"
+"""Folder of the maps; a map is named in the cf without its `.db`: MAPS + "/access"."""
+
+MAP_NAMES: Tuple[str, ...] = ("access", "aliases", "mailertable", "sendas", "cansend")
+"""access       To:address RELAY, To:domain ERROR:...     (FEATURE access_db, blocklist_recipients)
+aliases      address -> targets for the dovecot mailer     (ALIAS_FILE, beside /etc/mail/aliases)
+mailertable  domain -> dovecot:localhost
+sendas       login:sender OK                               (Kmap in Local_check_mail)
+cansend      login OK                                      (Kmap in Local_check_mail)"""
+
+DELIVERY_MAILER = "dovecot"
+"""Name of the LMTP mailer in the rendered cf (`Mdovecot, P=[IPC] ...`)."""
+
+BRIDGE_SOCKET = RUN + "/bridge.sock"
+"""`saslauthd_path` in Sendmail.conf."""
+BRIDGE_PID = RUN + "/bridge.pid"
+DOVECOT_AUTH_SOCKET = "/run/dovecot/auth-client"
+"""`service auth { unix_listener auth-client { mode = 0600 user = dovecot } }`: the bridge
+gives up root for Dovecot's own user once its socket is bound."""
+BRIDGE_USER = "dovecot"
+DOVECOT_LMTP_SOCKET = "/run/dovecot/lmtp"
+DOVECOT_PID = "/run/dovecot/master.pid"
+SENDMAIL_PID = "/run/sendmail/mta/sendmail.pid"
+"""`confPID_FILE`; Debian's own cf names the same file."""
+SASL_CONF_DIR = GENERATION_TOKEN + "/sendmail"
+"""`ESASL_CONF_PATH=` in the cf: the folder that holds Sendmail.conf."""
+
+
+class BundleFile(NamedTuple):
+    """One path that a bundle may hold: octal mode, greatest size, services to tell."""
+
+    mode: int
+    cap: int
+    services: FrozenSet[str]
+
+
+_BOTH = frozenset({"sendmail", "dovecot"})
+_SENDMAIL = frozenset({"sendmail"})
+_DOVECOT = frozenset({"dovecot"})
+
+BUNDLE_FILES: Dict[str, BundleFile] = {
+    "sendmail/sendmail.mc": BundleFile(0o644, 512 * 1024, _SENDMAIL),
+    "sendmail/Sendmail.conf": BundleFile(0o644, 16 * 1024, _SENDMAIL),
+    "dovecot/dovecot23.conf": BundleFile(0o644, 512 * 1024, _DOVECOT),
+    "dovecot/sql23.ext": BundleFile(0o644, 64 * 1024, _DOVECOT),
+    "dovecot/app23.ext": BundleFile(0o644, 64 * 1024, _DOVECOT),
+    "dovecot/lastlogin23.ext": BundleFile(0o644, 64 * 1024, _DOVECOT),
+    "dovecot/dovecot24.conf": BundleFile(0o644, 512 * 1024, _DOVECOT),
+    "tls/chain.pem": BundleFile(0o644, 256 * 1024, _BOTH),
+    "tls/ca.pem": BundleFile(0o644, 256 * 1024, _BOTH),
+}
+"""`tls/key.pem` is never in a bundle: it comes from keys/ by the key's id."""
+
+BUILT_CF = "sendmail/sendmail.cf"
+DOVECOT_LINK = "dovecot/dovecot.conf"
+KEY_FILE = "tls/key.pem"
+MANIFEST = "manifest.json"
+
+WELL_KNOWN: Dict[str, str] = {
+    "/etc/mail/sendmail.cf": BUILT_CF,
+    "/etc/dovecot/dovecot.conf": DOVECOT_LINK,
+}
+"""A system's own path -> what it links to below `current`."""
+
+
+class Layout:
+    """The table rooted somewhere: `/` on a host, a temporary folder in unit tests."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    def at(self, path: str) -> Path:
+        """A host's absolute path below this root."""
+        return self.root / path.lstrip("/")
+
+    @property
+    def state(self) -> Path:
+        return self.at(STATE)
+
+    @property
+    def identity(self) -> Path:
+        return self.state / "host.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock"
+
+    @property
+    def journal(self) -> Path:
+        return self.state / "journal"
+
+    @property
+    def generations(self) -> Path:
+        return self.state / "generations"
+
+    def generation(self, number: int) -> Path:
+        return self.generations / str(number)
+
+    @property
+    def current(self) -> Path:
+        return self.state / "current"
+
+    @property
+    def keys(self) -> Path:
+        return self.state / "keys"
+
+    @property
+    def accounts_db(self) -> Path:
+        return self.at(ACCOUNTS_DB)
+
+    @property
+    def last_login_db(self) -> Path:
+        return self.at(LAST_LOGIN_DB)
+
+    @property
+    def maps(self) -> Path:
+        return self.at(MAPS)
+
+    @property
+    def mail(self) -> Path:
+        return self.at(MAIL)
+
+    @property
+    def run(self) -> Path:
+        return self.at(RUN)
+
+    def well_known(self) -> Dict[Path, Path]:
+        """The system's paths -> the links' targets below `current`, both rooted here."""
+        return {self.at(path): self.current / inner for path, inner in WELL_KNOWN.items()}

@@ -1,0 +1,60 @@
+"""The accounts' database on the host: one SQLite file that Dovecot queries in place.
+
+Changes are additive only (a new table, or a column with a default): an old rendering
+must go on working against a new database, because no rollback ever touches it.
+`PRAGMA user_version` counts the steps of `STEPS` that were applied.
+
+    account   one row a mailbox; what Dovecot's passdb and userdb read
+      address      'alice@example.test', lower case, the key
+      password     '{ARGON2ID}$argon2id$...', a hash with its scheme, never clear text
+      can_login    1: IMAP, POP3 and SMTP AUTH; 0: suspended, a passdb query must not
+                   return the row (`... AND can_login = 1`)
+      can_send     1: may submit mail (the `cansend` map is made from it)
+      receives     1: mail is accepted at RCPT time
+      quota_bytes  0: no limit
+    alias     address -> targets, a JSON list of addresses: '["alice@example.test"]'
+    domain    the domains whose mailboxes live on this host
+    meta      one row: the lineage of the console's change log and the last change
+              that is in here; `dirty` names the maps still to be rebuilt, so that a
+              power cut between commit and rebuild is repaired by `recover`
+
+The last logins are a database of their own, written by Dovecot's dict process.
+"""
+
+from typing import Tuple
+
+STEPS: Tuple[str, ...] = (
+    """
+    CREATE TABLE meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        lineage TEXT,
+        through_change INTEGER NOT NULL DEFAULT 0,
+        dirty TEXT NOT NULL DEFAULT ''
+    );
+    INSERT INTO meta (id) VALUES (1);
+    CREATE TABLE domain (
+        name TEXT PRIMARY KEY NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE account (
+        address TEXT PRIMARY KEY NOT NULL,
+        password TEXT NOT NULL,
+        can_login INTEGER NOT NULL DEFAULT 1,
+        can_send INTEGER NOT NULL DEFAULT 1,
+        receives INTEGER NOT NULL DEFAULT 1,
+        quota_bytes INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE TABLE alias (
+        address TEXT PRIMARY KEY NOT NULL,
+        targets TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+LAST_LOGIN_STEPS: Tuple[str, ...] = (
+    """
+    CREATE TABLE last_login (
+        userid TEXT PRIMARY KEY NOT NULL,
+        last_login INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
