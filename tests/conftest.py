@@ -1,0 +1,62 @@
+"""Fixtures for every test: a data folder of its own, an owner, a signed-in client."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_data = tempfile.TemporaryDirectory(prefix="mailadmin-test-", ignore_cleanup_errors=True)
+os.environ["MAILADMIN_DATA"] = os.environ.get("MAILADMIN_TEST_DATA") or _data.name
+os.environ.setdefault("MAILADMIN_ENV", "local")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keyrings() -> None:
+    """Tests hold every ring; what a single process holds is tested in tests/core and tests/run."""
+    from core import seal
+
+    seal.ensure_keys(Path(os.environ["MAILADMIN_DATA"]))
+    seal.load("all", Path(os.environ["MAILADMIN_DATA"]))
+
+
+@pytest.fixture
+def sent_nudges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
+    """Messages that would have gone to the broker, in order."""
+    from core import nudge
+
+    sent: list[tuple[str, object]] = []
+    monkeypatch.setattr(nudge, "send", lambda task, pk: sent.append((task, pk)))
+    return sent
+
+
+@pytest.fixture(autouse=True)
+def no_broker(request: pytest.FixtureRequest) -> None:
+    """No test sends to a broker, unless it starts a console of its own."""
+    if "sent_nudges" not in request.fixturenames:
+        monkeypatch = request.getfixturevalue("monkeypatch")
+        from core import nudge
+
+        monkeypatch.setattr(nudge, "send", lambda task, pk: None)
+
+
+@pytest.fixture
+def owner(db: None):  # type: ignore[no-untyped-def]
+    from core.models import Operator
+
+    return Operator.objects.create_user(
+        username="owner", email="owner@example.test", password="correct horse 42", role="owner"
+    )
+
+
+@pytest.fixture
+def viewer(db: None):  # type: ignore[no-untyped-def]
+    from core.models import Operator
+
+    return Operator.objects.create_user(username="viewer", password="only look 1234", role="viewer")
+
+
+@pytest.fixture
+def signed_in(owner, client):  # type: ignore[no-untyped-def]
+    client.force_login(owner, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return client
