@@ -153,6 +153,7 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_NAME = "mailadmin_session"
+CSRF_FAILURE_VIEW = "mailadmin.views.csrf_failure"
 CSRF_COOKIE_NAME = "mailadmin_csrf"
 
 # Login failures are counted in the cache, which every process and machine must share.

@@ -17,7 +17,7 @@ urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("hosts/", include("deploy.urls")),
     path("session/", include("allauth.urls")),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("language/", views.language, name="language"),
     path("api/v1/", api.urls),
 ]
 
