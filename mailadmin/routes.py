@@ -1,8 +1,8 @@
 """The one table of tasks: which queue carries each, and which rows it is due for.
 
 `due` is the dotted path of a module's `due(at) -> QuerySet` of rows that nobody holds and that
-want work now; the tick sends one message for each of them. Queues: `sign` (holds the authorities' keys), `now` (what
-must be live within a second), `work` (everything else).
+want work now; the tick sends one message for each of them. Queues: `sign` (holds the authorities'
+keys), `now` (what must be live within a second), `work` (everything else).
 """
 
 from dataclasses import dataclass
