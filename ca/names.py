@@ -1,0 +1,244 @@
+"""Names that a certificate speaks for, and the subtrees an issuer may speak for.
+
+A name is written as people write it and kept in one normal form:
+
+    parse("Mail1.Example.TEST")   → Name("dns", "mail1.example.test")
+    parse("郵件.example.test")     → Name("dns", "xn--5nxu59a.example.test")     IDNA 2008, A-label
+    parse("*.example.test")       → Name("dns", "*.example.test")
+    parse("192.0.2.1")            → Name("ip", "192.0.2.1")
+    parse("2001:db8::1")          → Name("ip", "2001:db8::1")
+
+Sources: RFC 1034 section 3.5 and RFC 5890 (labels), RFC 6125 section 6.4.3 (wildcards), RFC 5280
+section 4.2.1.6 (subject alternative names) and 4.2.1.10 (name constraints).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import idna
+from cryptography import x509
+
+MOST_NAMES = 100
+# Top-level names that no registry sells: RFC 6761, RFC 6762 appendix G, ICANN's ".internal".
+PRIVATE_TOPS = frozenset(
+    {"internal", "private", "corp", "home", "lan", "intranet", "local", "localdomain", "test"}
+)
+LONGEST_DNS = 253
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+EVERY_ADDRESS: tuple[Network, ...] = (
+    ipaddress.ip_network("0.0.0.0/0"),
+    ipaddress.ip_network("::/0"),
+)
+
+
+class BadName(ValueError):
+    """`code` says what is wrong with `value`; `ca.wording` has the sentences."""
+
+    def __init__(self, code: str, value: str) -> None:
+        super().__init__(f"{code}: {value!r}")
+        self.code = code
+        self.value = value
+
+
+@dataclass(frozen=True)
+class Name:
+    """One subject alternative name: `kind` is "dns" or "ip", `value` its normal form."""
+
+    kind: str
+    value: str
+
+    def general_name(self) -> x509.GeneralName:
+        if self.kind == "ip":
+            return x509.IPAddress(ipaddress.ip_address(self.value))
+        return x509.DNSName(self.value)
+
+    def shown(self) -> str:
+        """For people: A-labels are turned back where that is possible."""
+        if "xn--" not in self.value:
+            return self.value
+        try:
+            return str(idna.decode(self.value))
+        except (idna.IDNAError, UnicodeError):
+            return self.value
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Subtrees:
+    """What an issuer is limited to: these domains with all below them, and these networks.
+
+    Without any domain and network the issuer is not limited (`limited` is False). With one of the
+    two, the other kind is not permitted at all.
+    """
+
+    domains: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
+
+    @property
+    def limited(self) -> bool:
+        return bool(self.domains or self.networks)
+
+    def permit(self, name: Name) -> bool:
+        if not self.limited:
+            return True
+        if name.kind == "ip":
+            address = ipaddress.ip_address(name.value)
+            return any(address in network for network in self.networks)
+        host = name.value.removeprefix("*.")
+        return any(host == domain or host.endswith("." + domain) for domain in self.domains)
+
+    def texts(self) -> list[str]:
+        return [*self.domains, *(str(network) for network in self.networks)]
+
+
+def _ascii_domain(text: str, original: str) -> str:
+    """Lower-case A-labels of a host name without wildcard."""
+    if text.isascii():
+        ascii_text = text.lower()
+    else:
+        try:
+            ascii_text = idna.encode(text, uts46=True, std3_rules=True).decode()
+        except (idna.IDNAError, UnicodeError) as error:
+            raise BadName("name_idn", original) from error
+    if len(ascii_text) > LONGEST_DNS:
+        raise BadName("name_too_long", original)
+    labels = ascii_text.split(".")
+    if not all(_LABEL.match(label) for label in labels):
+        raise BadName("name_label", original)
+    for label in labels:
+        if label.startswith("xn--"):
+            try:
+                idna.decode(label)
+            except (idna.IDNAError, UnicodeError) as error:
+                raise BadName("name_idn", original) from error
+        elif label[2:4] == "--":
+            raise BadName("name_label", original)
+    if labels[-1].isdigit():
+        raise BadName("name_label", original)
+    return ascii_text
+
+
+def parse(text: str) -> Name:
+    """The normal form of one name, or `BadName`."""
+    text = text.strip(" \t\r\n")
+    if not text:
+        raise BadName("name_empty", text)
+    if _CONTROL.search(text):
+        raise BadName("name_control", text)
+    try:
+        return Name("ip", str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))))
+    except ValueError:
+        pass
+    wildcard = text.startswith("*.")
+    host = text[2:] if wildcard else text
+    if "*" in host:
+        raise BadName("name_wildcard_place", text)
+    if host.endswith("."):
+        raise BadName("name_trailing_dot", text)
+    domain = _ascii_domain(host, text)
+    # A wildcard directly under a top-level name would speak for a whole registry.
+    if wildcard and "." not in domain:
+        raise BadName("name_wildcard_wide", text)
+    if not wildcard and "." not in domain:
+        raise BadName("name_single_label", text)
+    return Name("dns", ("*." if wildcard else "") + domain)
+
+
+def parse_all(texts: Iterable[str]) -> tuple[Name, ...]:
+    """Normal forms in order, each once. Refuses an empty list and more than `MOST_NAMES`."""
+    found = tuple(dict.fromkeys(parse(text) for text in texts))
+    if not found:
+        raise BadName("names_missing", "")
+    if len(found) > MOST_NAMES:
+        raise BadName("names_too_many", str(len(found)))
+    return found
+
+
+def split(text: str) -> list[str]:
+    """The entries of a text area: separated by white space, commas or semicolons."""
+    return [part for part in re.split(r"[\s,;、，；]+", text) if part]
+
+
+def parse_subtrees(texts: Iterable[str]) -> Subtrees:
+    """`["example.test", "192.0.2.0/24"]` → `Subtrees`; a leading dot or "*." is taken off."""
+    domains: dict[str, None] = {}
+    networks: dict[Network, None] = {}
+    for text in texts:
+        if _CONTROL.search(text.strip()):
+            raise BadName("name_control", text)
+        plain = text.strip().removeprefix("*.").removeprefix(".").removesuffix(".")
+        if not plain:
+            raise BadName("name_empty", text)
+        try:
+            networks[ipaddress.ip_network(plain, strict=True)] = None
+            continue
+        except ValueError:
+            if "/" in plain:
+                raise BadName("network_bad", text) from None
+        domain = _ascii_domain(plain, text)
+        if "." not in domain and domain not in PRIVATE_TOPS:
+            raise BadName("domain_wide", text)
+        domains[domain] = None
+    return Subtrees(tuple(domains), tuple(networks))
+
+
+def constraints(subtrees: Subtrees) -> x509.NameConstraints | None:
+    """The extension that writes `subtrees` into an issuer's certificate.
+
+    A kind that is not named in a name constraint is not constrained at all, so where no network
+    is permitted every address is excluded, and where no domain is permitted a domain that nobody
+    can own (`invalid`, RFC 6761) is the only one permitted. Mail addresses follow the domains.
+    """
+    if not subtrees.limited:
+        return None
+    permitted: list[x509.GeneralName] = []
+    for domain in subtrees.domains or ("invalid",):
+        permitted.append(x509.DNSName(domain))
+        permitted.append(x509.RFC822Name(domain))
+        permitted.append(x509.RFC822Name("." + domain))
+    permitted += [x509.IPAddress(network) for network in subtrees.networks]
+    versions = {network.version for network in subtrees.networks}
+    excluded = [x509.IPAddress(every) for every in EVERY_ADDRESS if every.version not in versions]
+    return x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=excluded or None)
+
+
+def outside(subtrees: Subtrees, names: Sequence[Name]) -> list[Name]:
+    """The names that `subtrees` do not permit."""
+    return [name for name in names if not subtrees.permit(name)]
+
+
+def within(extension: x509.NameConstraints, name: Name) -> bool:
+    """Whether a certificate with this extension may have issued a certificate for `name`.
+
+    As a client decides it: permitted subtrees count for the name's own kind only, an excluded one
+    always.
+    """
+    permitted = [_covers(each, name) for each in extension.permitted_subtrees or ()]
+    excluded = [_covers(each, name) for each in extension.excluded_subtrees or ()]
+    of_this_kind = [covers for covers in permitted if covers is not None]
+    return (any(of_this_kind) or not of_this_kind) and not any(excluded)
+
+
+def _covers(subtree: x509.GeneralName, name: Name) -> bool | None:
+    """None when the subtree speaks of another kind of name."""
+    if isinstance(subtree, x509.DNSName) and name.kind == "dns":
+        host = name.value.removeprefix("*.")
+        domain = subtree.value.lower()
+        if domain.startswith("."):
+            return host.endswith(domain)
+        return not domain or host == domain or host.endswith("." + domain)
+    if isinstance(subtree, x509.IPAddress) and name.kind == "ip":
+        value = subtree.value
+        if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+            return ipaddress.ip_address(name.value) in value
+    return None

@@ -1,0 +1,238 @@
+"""The certificate to be signed: every field decided, nothing signed yet.
+
+    tbs = prepare(profile=HOST, names=names, public_key=key, subject=subject, issuer=issuer_cert,
+                  days=90, at=now, serial=random_serial(), addresses=Addresses(...))
+    linted = lints.require(tbs, issuer=issuer_cert)     # the only thing a keystore signs
+    certificate = signing_key.issue(linted)
+
+Sources: RFC 5280 sections 4.1 and 4.2, CA/B BR 7.1.2; notAfter is inclusive, so N days end one
+second before the same time of day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
+
+from ca.names import Name, Subtrees, constraints
+from ca.profiles import BACKDATE, AuthorityProfile, Profile
+
+# ub-common-name, RFC 5280 appendix A.1
+LONGEST_COMMON_NAME = 64
+_SECOND = timedelta(seconds=1)
+
+SUBJECT_FIELDS: Mapping[str, x509.ObjectIdentifier] = {
+    "C": NameOID.COUNTRY_NAME,
+    "O": NameOID.ORGANIZATION_NAME,
+    "CN": NameOID.COMMON_NAME,
+}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a certificate says its issuer's certificate and revocation list are. "" is nowhere."""
+
+    issuer: str = ""
+    crl: str = ""
+    ocsp: str = ""
+
+
+NOWHERE = Addresses()
+UNLIMITED = Subtrees()
+
+
+@dataclass(frozen=True)
+class ToBeSigned:
+    """Every field of a certificate apart from the signature."""
+
+    profile: Profile | AuthorityProfile
+    subject: x509.Name
+    issuer: x509.Name
+    public_key: CertificatePublicKeyTypes
+    serial: int
+    not_before: datetime
+    not_after: datetime
+    extensions: tuple[x509.Extension[x509.ExtensionType], ...]
+
+    def find(self, kind: type[x509.ExtensionType]) -> x509.Extension[x509.ExtensionType] | None:
+        for extension in self.extensions:
+            if isinstance(extension.value, kind):
+                return extension
+        return None
+
+    def builder(self) -> x509.CertificateBuilder:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(self.subject)
+            .issuer_name(self.issuer)
+            .public_key(self.public_key)
+            .serial_number(self.serial)
+            .not_valid_before(self.not_before)
+            .not_valid_after(self.not_after)
+        )
+        for extension in self.extensions:
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+        return builder
+
+
+def random_serial() -> int:
+    """159 random bits, positive, at most 20 octets (RFC 5280 4.1.2.2)."""
+    return x509.random_serial_number()
+
+
+def subject_name(fields: Mapping[str, str]) -> x509.Name:
+    """`{"C": "TW", "O": "Example", "CN": "…"}` as a name, in the order of `SUBJECT_FIELDS`."""
+    return x509.Name(
+        [
+            x509.NameAttribute(oid, fields[field])
+            for field, oid in SUBJECT_FIELDS.items()
+            if fields.get(field)
+        ]
+    )
+
+
+def common_name_of(names: Sequence[Name]) -> str:
+    """The first name that fits: clients ignore it, people and logs do not."""
+    return next((name.value for name in names if len(name.value) <= LONGEST_COMMON_NAME), "")
+
+
+def validity(
+    *, at: datetime, days: int, not_earlier: datetime | None = None
+) -> tuple[datetime, datetime]:
+    """(notBefore, notAfter): backdated, but not before the issuer itself begins."""
+    begin = at.astimezone(UTC).replace(microsecond=0) - BACKDATE
+    if not_earlier is not None:
+        begin = max(begin, not_earlier.astimezone(UTC))
+    return begin, begin + timedelta(days=days) - _SECOND
+
+
+def most_days_under(issuer: x509.Certificate, *, at: datetime) -> int:
+    """The longest life, in whole days, of a certificate that ends before its issuer does."""
+    begin, _end = validity(at=at, days=1, not_earlier=issuer.not_valid_before_utc)
+    return max(0, (issuer.not_valid_after_utc + _SECOND - begin).days)
+
+
+def _extension(
+    value: x509.ExtensionType, *, critical: bool = False
+) -> x509.Extension[x509.ExtensionType]:
+    return x509.Extension(value.oid, critical, value)
+
+
+def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """The issuer's own SKI, byte for byte: an imported one may be made in another way."""
+    try:
+        ski = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
+    except x509.ExtensionNotFound:
+        public_key = issuer.public_key()
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)  # type: ignore[arg-type]
+
+
+def _where_to_find(addresses: Addresses) -> list[x509.Extension[x509.ExtensionType]]:
+    found: list[x509.Extension[x509.ExtensionType]] = []
+    access = [
+        x509.AccessDescription(method, x509.UniformResourceIdentifier(address))
+        for method, address in (
+            (AuthorityInformationAccessOID.OCSP, addresses.ocsp),
+            (AuthorityInformationAccessOID.CA_ISSUERS, addresses.issuer),
+        )
+        if address
+    ]
+    if access:
+        found.append(_extension(x509.AuthorityInformationAccess(access)))
+    if addresses.crl:
+        point = x509.DistributionPoint(
+            full_name=[x509.UniformResourceIdentifier(addresses.crl)],
+            relative_name=None,
+            reasons=None,
+            crl_issuer=None,
+        )
+        found.append(_extension(x509.CRLDistributionPoints([point])))
+    return found
+
+
+def prepare(
+    *,
+    profile: Profile,
+    names: Sequence[Name],
+    public_key: CertificatePublicKeyTypes,
+    issuer: x509.Certificate,
+    days: int,
+    at: datetime,
+    serial: int,
+    subject: Mapping[str, str] | None = None,
+    addresses: Addresses = NOWHERE,
+) -> ToBeSigned:
+    """A leaf certificate under `issuer`. `subject` may add C and O; CN follows from the names."""
+    fields = dict(subject or {})
+    fields["CN"] = common_name_of(names)
+    name = subject_name(fields)
+    begin, end = validity(at=at, days=days, not_earlier=issuer.not_valid_before_utc)
+    extensions = [
+        _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
+        _extension(profile.key_usage(public_key), critical=True),
+        _extension(x509.ExtendedKeyUsage(profile.extended_key_usage)),
+        # RFC 5280 4.2.1.6: with an empty subject the alternative name is the subject
+        _extension(
+            x509.SubjectAlternativeName([each.general_name() for each in names]),
+            critical=not list(name),
+        ),
+        _extension(x509.SubjectKeyIdentifier.from_public_key(public_key)),
+        _extension(_authority_key_identifier(issuer)),
+        *_where_to_find(addresses),
+    ]
+    return ToBeSigned(
+        profile=profile,
+        subject=name,
+        issuer=issuer.subject,
+        public_key=public_key,
+        serial=serial,
+        not_before=begin,
+        not_after=end,
+        extensions=tuple(extensions),
+    )
+
+
+def prepare_authority(
+    *,
+    profile: AuthorityProfile,
+    subject: Mapping[str, str],
+    public_key: CertificatePublicKeyTypes,
+    issuer: x509.Certificate | None,
+    days: int,
+    at: datetime,
+    serial: int,
+    permitted: Subtrees = UNLIMITED,
+    addresses: Addresses = NOWHERE,
+) -> ToBeSigned:
+    """An authority's certificate; `issuer` None makes a root, which signs itself."""
+    name = subject_name(subject)
+    begin, end = validity(
+        at=at, days=days, not_earlier=issuer.not_valid_before_utc if issuer else None
+    )
+    extensions = [
+        _extension(x509.BasicConstraints(ca=True, path_length=profile.path_length), critical=True),
+        _extension(profile.key_usage(), critical=True),
+        _extension(x509.SubjectKeyIdentifier.from_public_key(public_key)),
+    ]
+    if issuer is not None:
+        extensions.append(_extension(_authority_key_identifier(issuer)))
+    limits = constraints(permitted)
+    if limits is not None:
+        extensions.append(_extension(limits, critical=True))
+    extensions += _where_to_find(addresses)
+    return ToBeSigned(
+        profile=profile,
+        subject=name,
+        issuer=issuer.subject if issuer is not None else name,
+        public_key=public_key,
+        serial=serial,
+        not_before=begin,
+        not_after=end,
+        extensions=tuple(extensions),
+    )
