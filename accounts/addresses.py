@@ -33,12 +33,13 @@ _TARGET_LOCAL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+=-]*[A-Za-z0-9_+=-])?",
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 
 # Whole tokens (Testa, Prova and Bar are surnames).
-_TEST_TOKENS: Final = frozenset(
-    """testing tester demo temp tmp dummy sample example trial foo bar asdf qwerty guest scan
-    scanner copier fax backup support sales noreply probe muster gast essai invité invite prueba
-    invitado prova ospite teste convidado proef próba proba gość gosc тест гость deneme misafir
-    ceshi 测试 測試 テスト 테스트""".split()
-)
+_TEST_WORDS: Final = """
+    testing tester demo temp tmp dummy sample example trial foo bar asdf qwerty guest scan scanner
+    copier fax backup support sales noreply probe muster gast essai invité invite prueba invitado
+    prova ospite teste convidado proef próba proba gość gosc тест гость deneme misafir ceshi
+    测试 測試 テスト 테스트
+"""
+_TEST_TOKENS: Final = frozenset(_TEST_WORDS.split())
 _TEST_PATTERN = re.compile(r"te?st\d*", re.ASCII)
 
 

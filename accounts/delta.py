@@ -75,16 +75,19 @@ def _changed(host: str, subjects: list[tuple[str, str]]) -> Iterator[Line]:
             yield {"remove_domain": name}
     yield from _everything(Domain.objects.filter(pk__in=[d.pk for d in here.values()]))
     touched = [name for kind, name in subjects if kind in (ChangeKind.MAILBOX, ChangeKind.ALIAS)]
-    addresses = [a for a in dict.fromkeys(touched) if a.rpartition("@")[2] not in here]
+    addresses = list(dict.fromkeys(touched))
     for start in range(0, len(addresses), CHUNK):
-        part = addresses[start:start + CHUNK]
+        part = addresses[start : start + CHUNK]
         lines: dict[str, Line] = {}
         for alias in Alias.objects.on(host).filter(address__in=part):
             lines[alias.address] = alias_line(alias)
         for mailbox in Mailbox.objects.on(host).present().filter(address__in=part):
             lines[mailbox.address] = mailbox_line(mailbox)
         for address in part:
-            yield lines.get(address, {"remove": address})
+            if address not in lines:
+                yield {"remove": address}
+            elif address.rpartition("@")[2] not in here:
+                yield lines[address]
 
 
 def _everything(domains: Iterable[Domain]) -> Iterator[Line]:

@@ -27,12 +27,14 @@ class DomainQuerySet(models.QuerySet["Domain"]):
 
     def with_counts(self) -> DomainQuerySet:
         """Adds `mailboxes` and `aliases`, counted without joining the two."""
+
         def count(model: type[models.Model]) -> models.Subquery:
             rows = model._default_manager.filter(domain=models.OuterRef("pk")).order_by()
             return models.Subquery(
                 rows.values("domain").annotate(n=models.Count("pk")).values("n"),
                 output_field=models.IntegerField(),
             )
+
         return self.annotate(
             mailboxes=models.functions.Coalesce(count(Mailbox), 0),
             aliases=models.functions.Coalesce(count(Alias), 0),
@@ -218,9 +220,7 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
     def latest_id(self, host: str) -> int:
         """The change a host must have reached to be up to date; 0 when there is none."""
-        return (
-            self.filter(host=host).order_by("-id").values_list("id", flat=True).first() or 0
-        )
+        return self.filter(host=host).order_by("-id").values_list("id", flat=True).first() or 0
 
     def latest_id_for(self, host: str, subject: str) -> int:
         """The last change of one address or domain name; it is live once the host reached it."""

@@ -70,7 +70,9 @@ def diagram() -> str:
     """The table as a Mermaid state diagram, one line a transition, without a trailing newline."""
     lines = ["stateDiagram-v2", f"    [*] --> {ACTIVE}: create"]
     for transition in TABLE:
-        lines += [f"    {source} --> {transition.target}: {transition.verb}"
-                  for source in transition.sources]
+        lines += [
+            f"    {source} --> {transition.target}: {transition.verb}"
+            for source in transition.sources
+        ]
     lines.append(f"    {ERASED} --> [*]")
     return "\n".join(lines)
