@@ -143,3 +143,10 @@
     }, { once: true });
   });
 })();
+// A passkey that was cancelled or refused: say so where the button is.
+document.addEventListener("allauth.error", (event) => {
+  const line = document.getElementById("passkey-problem");
+  if (!line) return;
+  event.preventDefault();
+  line.classList.remove("d-none");
+});
