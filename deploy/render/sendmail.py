@@ -1,9 +1,68 @@
+"""Sendmail 8.17 and 8.18 on Debian: `sendmail.mc` for m4, and `Sendmail.conf` for SASL.
+
+What the rendered configuration does (the rules are in `sendmail.mc.template`):
+
+- port 25 takes mail from the world and from the host itself and never offers AUTH; 587 wants
+  STARTTLS and then AUTH, 465 is TLS from the first byte and wants AUTH;
+- a recipient of a domain of ours must be in the `access` map, at RCPT time;
+- who signed in may send only while `cansend` lists it, which is looked up at every MAIL, so that a
+  suspension stops sessions that are already open, and only under an address of its own (`sendas`);
+- mail for a domain in `mailertable` goes to Dovecot by LMTP, the host's own mail stays local.
+
+The maps are account data: they live beside the generations and no rollback touches them.
+Sources: cf/README of Sendmail 8.17 and 8.18, Debian's ostype/debian.m4, options.html of Cyrus SASL.
+"""
+
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import resources
 
-from deploy.render.values import Snapshot
+from deploy.bundle import SENDMAIL_MC, SENDMAIL_SASL
+from deploy.hostctl import paths
+from deploy.render import lines
+from deploy.render.values import HostConfig, Snapshot
+
+_LOOPBACK = "127.0.0.1"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
 def files(snapshot: Snapshot) -> Mapping[str, bytes]:
-    raise NotImplementedError
+    host = snapshot.host
+    here = resources.files(__package__)
+    snippet = lines.sendmail_snippet(host.snippet_sendmail)
+    if snippet:
+        # Its blank lines must not reach the cf, and it must not leave a diversion behind.
+        snippet = f"dnl --- the operator's own lines\ndivert(-1)\n{snippet}divert(0)dnl\n"
+    return {
+        SENDMAIL_MC: lines.fill(
+            (here / "sendmail.mc.template").read_text(encoding="utf-8"),
+            DOMAIN_NAME=lines.m4_define("confDOMAIN_NAME", lines.host_name("fqdn", host.fqdn)),
+            LISTENERS="\n".join(_listeners(host)),
+            MESSAGE_SIZE=str(lines.megabytes("message_size_mb", host.message_size_mb)),
+            MAPS=paths.MAPS,
+            SNIPPET=snippet,
+        ),
+        SENDMAIL_SASL: lines.fill(
+            (here / "Sendmail.conf.template").read_text(encoding="utf-8"),
+            BRIDGE_SOCKET=paths.BRIDGE_SOCKET,
+        ),
+    }
+
+
+def _listeners(host: HostConfig) -> Iterator[str]:
+    inet = lines.addresses("listen_inet", host.listen_inet, 4)
+    inet6 = lines.addresses("listen_inet6", host.listen_inet6, 6)
+    # The host's own mail (submit.cf: cron, monitoring) is handed to 127.0.0.1, port 25.
+    local = () if _EVERYWHERE in inet or _LOOPBACK in inet else (_LOOPBACK,)
+    for name, port, modifiers in (("MTA", 25, "A"), ("MSA", 587, "Ea"), ("MSAS", 465, "Eas")):
+        for address in inet + local if port == 25 else inet:
+            yield _listener("inet", name, address, port, modifiers)
+        for address in inet6:
+            yield _listener("inet6", f"{name}6", address, port, modifiers + "O")
+
+
+def _listener(family: str, name: str, address: str, port: int, modifiers: str) -> str:
+    return lines.daemon_options(
+        f"Family={family}", f"Name={name}", f"Addr={address}", f"Port={port}", f"M={modifiers}"
+    )

@@ -1,0 +1,59 @@
+"""What both Dovecot versions share: the queries on the account database, and the host's values.
+
+    accounts.sqlite   account(address, password, can_login, quota_bytes, ...)
+
+A suspended account gives no row, so that IMAP, POP3 and Sendmail (through the bridge) refuse it
+alike and at once; `nologin` would still let it send.  The home is built from the database's own
+text, never from what a client typed.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from deploy.hostctl import paths
+from deploy.render import lines
+from deploy.render.values import HostConfig
+
+ITERATE_QUERY = "SELECT address AS user FROM account"
+
+
+def password_query(user: str) -> str:
+    """`user` is the version's variable for the lower-case login."""
+    return f"SELECT address AS user, password FROM account WHERE address = '{user}' AND can_login = 1"
+
+
+def user_query(user: str, quota: str) -> str:
+    """`quota` is the version's column for a limit, as `expression AS name`."""
+    home = (
+        f"'{paths.MAIL}/' || substr(address, instr(address, '@') + 1)"
+        " || '/' || substr(address, 1, instr(address, '@') - 1)"
+    )
+    return (
+        f"SELECT {paths.VMAIL_UID} AS uid, {paths.VMAIL_GID} AS gid, {home} AS home, {quota}"
+        f" FROM account WHERE address = '{user}'"
+    )
+
+
+def template(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def host_values(host: HostConfig) -> dict[str, str]:
+    """The placeholders that mean the same in both versions."""
+    fqdn = lines.host_name("fqdn", host.fqdn)
+    listen = [
+        *lines.addresses("listen_inet", host.listen_inet, 4),
+        *lines.addresses("listen_inet6", host.listen_inet6, 6),
+    ]
+    snippet = lines.dovecot_snippet(host.snippet_dovecot)
+    return {
+        "LISTEN": lines.dovecot_setting("listen", *listen),
+        "HOSTNAME": lines.dovecot_setting("hostname", fqdn),
+        "POSTMASTER": lines.dovecot_setting("postmaster_address", f"postmaster@{fqdn}"),
+        "UID": str(paths.VMAIL_UID),
+        "GID": str(paths.VMAIL_GID),
+        "VMAIL": paths.VMAIL_USER,
+        "BRIDGE_USER": paths.BRIDGE_USER,
+        "SNIPPET": f"\n# --- the operator's own lines\n{snippet}" if snippet else "",
+    }
