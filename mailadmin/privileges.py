@@ -1,0 +1,243 @@
+"""Who the console runs as, and the data folder that fits.
+
+Started as root, everything but the supervisor and the practice host's helper gives root up:
+
+- the data folder belongs to an ordinary user: everything runs as that user;
+- otherwise as the system user `mailadmin`, made when missing. The data folder is then
+  `root:mailadmin` 1770: the console makes files in it but cannot move or replace root's own
+  (`keys/` 0700, `practice/`);
+- that user cannot read the Python or the checkout (a checkout under `/root`, say): stay root, say
+  so, and listen on loopback only.
+
+Nothing here imports Django or the settings: both read the data folder when they are imported.
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+USER = "mailadmin"
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+# Commands that keep root: they start processes of their own, or write into the checkout.
+KEEP_ROOT = frozenset({"up", "practice", "bench", "test"})
+WRITE_CHECKOUT = frozenset(
+    {"makemigrations", "squashmigrations", "catalogue", "makemessages", "compilemessages", "vendor"}
+)
+
+
+_ground: "Ground | None" = None
+
+
+class CannotStart(Exception):
+    """One plain sentence for the person at the terminal, with what to do."""
+
+
+@dataclass(frozen=True)
+class Account:
+    name: str
+    uid: int
+    gid: int
+    home: str = "/nonexistent"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a start stands on. `account` is whom to become; None: stay who we are.
+    `notes` are sentences for the terminal."""
+
+    data: Path
+    account: Account | None
+    notes: tuple[str, ...] = ()
+
+
+def data_folder() -> Path:
+    return Path(os.environ.get("MAILADMIN_DATA") or CHECKOUT / "var").resolve()
+
+
+def prepare() -> Ground:
+    """Choose the account and make the data folder fit it. Raises CannotStart."""
+    os.umask(0o077)
+    data = data_folder()
+    if os.geteuid() != 0:
+        _own_folders(data)
+        return Ground(data, None)
+    try:
+        data.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(_unwritable(data, error)) from error
+    account, notes = _choose(data)
+    if account and (blocked := unreadable(account, [CHECKOUT, data.parent])):
+        notes.append(
+            f"Everything stays root, on loopback only: the user {account.name} cannot read "
+            f"{blocked}. Put the console and its data where that user can read them, "
+            "/opt for example."
+        )
+        account = None
+    if account is None:
+        _own_folders(data)
+    elif data.stat().st_uid == account.uid:
+        _own_folders(data)
+        for path in [data, *_below(data)]:
+            _hand_over(path, account)
+    else:
+        _shared_folders(data, account)
+    return Ground(data, account, tuple(notes))
+
+
+def drop(account: Account) -> None:
+    """Become `account` for good."""
+    try:
+        os.initgroups(account.name, account.gid)
+    except (OSError, KeyError):
+        os.setgroups([account.gid])
+    os.setresgid(account.gid, account.gid, account.gid)
+    os.setresuid(account.uid, account.uid, account.uid)
+    os.environ.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
+
+
+def ground() -> Ground:
+    """What `enter` prepared."""
+    return _ground or prepare()
+
+
+def enter(argv: list[str]) -> None:
+    """The first act of `manage.py`: prepare, load the keys, give up root. Exits with one sentence
+    when that cannot be."""
+    global _ground
+    command = argv[1] if len(argv) > 1 else "help"
+    try:
+        _ground = found = prepare()
+    except CannotStart as refusal:
+        sys.exit(str(refusal))
+    if command == "up":
+        return
+    from core import seal
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailadmin.settings")
+    from django.conf import settings
+
+    _ = settings.SECRET_KEY  # read while its file can still be read
+    seal.ensure_keys(found.data)
+    seal.load("all", found.data)
+    if found.account and command not in KEEP_ROOT | WRITE_CHECKOUT:
+        drop(found.account)
+
+
+def unreadable(account: Account, folders: list[Path]) -> str | None:
+    """The first thing the console needs that `account` cannot read, or None."""
+    import celery
+
+    readable = [Path(sys.executable), Path(os.__file__), Path(celery.__file__), Path(__file__)]
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        try:
+            drop(account)
+            for path in [*readable, *folders]:
+                if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+                    os.write(writer, os.fsencode(path))
+                    break
+        except OSError as error:
+            os.write(writer, os.fsencode(error.filename or str(error)))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        blocked = os.fsdecode(answer.read())
+    os.wait()
+    return blocked or None
+
+
+def _choose(data: Path) -> tuple[Account | None, list[str]]:
+    owner = data.stat()
+    if owner.st_uid != 0:
+        try:
+            entry = pwd.getpwuid(owner.st_uid)
+        except KeyError:
+            name = str(owner.st_uid)
+            return Account(name, owner.st_uid, owner.st_gid), []
+        return _account(entry), [
+            f"The data folder belongs to {entry.pw_name}: running as that user."
+        ]
+    try:
+        return _account(pwd.getpwnam(USER)), []
+    except KeyError:
+        pass
+    useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if useradd:
+        argv = [useradd, "--system", "--user-group", "--home-dir", "/nonexistent"]
+        argv += ["--shell", "/usr/sbin/nologin", USER]
+        made = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if made.returncode == 0:
+            note = f"Made the system user {USER}, which everything but the supervisor runs as."
+            return _account(pwd.getpwnam(USER)), [note]
+    return None, [
+        f"Everything stays root, on loopback only: the system user {USER} could not be made. "
+        f"Type: useradd --system --user-group --shell /usr/sbin/nologin {USER}"
+    ]
+
+
+def _account(entry: pwd.struct_passwd) -> Account:
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+
+def _own_folders(data: Path) -> None:
+    """Everything belongs to whoever we are."""
+    try:
+        for name in ("", "keys", "run", "log", "valkey"):
+            (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=data / name):
+                pass
+    except OSError as error:
+        raise CannotStart(_unwritable(data, error)) from error
+
+
+def _shared_folders(data: Path, account: Account) -> None:
+    """root:<account>, sticky: the account writes, and cannot touch what is root's."""
+    for name, uid, mode in (
+        ("", 0, 0o1770),
+        ("run", 0, 0o1770),
+        ("log", 0, 0o1770),
+        ("keys", 0, 0o700),
+        ("practice", 0, 0o711),
+        ("valkey", account.uid, 0o700),
+    ):
+        path = data / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        os.chown(path, uid, 0 if name in ("keys", "practice") else account.gid)
+        path.chmod(mode)
+    # An earlier start may have stayed root, or a command may have made the database.
+    for path in [*data.glob("db.sqlite3*"), *data.glob("log/*"), *data.glob("valkey/**/*")]:
+        _hand_over(path, account)
+
+
+def _hand_over(path: Path, account: Account) -> None:
+    """Give one of root's files away; never through a link, which could name anything."""
+    found = path.lstat()
+    if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+
+
+def _below(data: Path) -> list[Path]:
+    """Everything under `data` but the practice host's own files."""
+    return [path for path in data.rglob("*") if path.relative_to(data).parts[0] != "practice"]
+
+
+def _unwritable(data: Path, error: OSError) -> str:
+    name = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else "root"
+    try:
+        group = grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        group = str(os.getegid())
+    fix = f"chown -R {name}:{group} {data}"
+    return (
+        f"The data folder {data} cannot be written by {name} ({error.strerror}). "
+        f"Choose another with MAILADMIN_DATA, or type as root: {fix}"
+    )
