@@ -74,5 +74,5 @@ def _entry(revoked: Revoked) -> x509.RevokedCertificate:
     )
     # RFC 5280 5.3.1: "unspecified" is said by leaving the reason out
     if revoked.reason not in (None, x509.ReasonFlags.unspecified):
-        builder = builder.add_extension(x509.CRLReason(revoked.reason), critical=False)  # type: ignore[arg-type]
+        builder = builder.add_extension(x509.CRLReason(revoked.reason), critical=False)
     return builder.build()

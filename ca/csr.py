@@ -105,7 +105,7 @@ def _load(raw: bytes) -> x509.CertificateSigningRequest:
 def _is_certificate(raw: bytes) -> bool:
     try:
         x509.load_der_x509_certificate(raw)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, it is not one
         return False
     return True
 

@@ -8,17 +8,65 @@
     supersede(old=old, new=new, by=None, at=now)
 
 Each verb raises a `core.errors.Refusal` (an exception with `.sentence`), and nothing is changed.
+Only `sign` touches a key: it runs in the worker `sign`, on an order it has claimed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ca.models import Certificate, Issuer, Order
-    from core.models import Operator
+from cryptography import x509
+from django.db import transaction
+
+from ca import keys, keystore
+from ca.models import Certificate, Issuer, Order
+from ca.preparation import (
+    IssuanceRefused,
+    NamesRefused,
+    RequestUnreadable,
+    prepare,
+    read_csr,
+    read_names,
+    read_profile,
+)
+from ca.records import store
+from core import audit, leases
+from core.models import Operator
+from core.nudge import nudge
+
+__all__ = [
+    "IssuanceRefused",
+    "NamesRefused",
+    "NotSigned",
+    "NotSupersedable",
+    "OrderEnded",
+    "RequestUnreadable",
+    "confirm_served",
+    "refuse",
+    "request",
+    "sign",
+    "submit_csr",
+    "supersede",
+]
+
+SIGN_ORDER = "ca.sign_order"
+# An order that brought the signer down this often is refused and no longer taken.
+MOST_CLAIMS = 5
+
+
+class OrderEnded(IssuanceRefused):
+    """The order is not in a state that allows this."""
+
+    status = 409
+
+
+class NotSupersedable(IssuanceRefused):
+    status = 409
+
+
+class NotSigned(Exception):
+    """What came out of signing is not what was asked for: nothing is stored."""
 
 
 def request(
@@ -32,8 +80,55 @@ def request(
     by: Operator | None,
     at: datetime,
 ) -> Order:
-    """Ask for a certificate. Without a CSR the order waits in "awaiting_csr" for `submit_csr`."""
-    raise NotImplementedError
+    """Ask for a certificate. Without a CSR the order waits in "awaiting_csr" for `submit_csr`.
+
+    `days` None: the profile's life, shortened to the issuer's when that ends earlier. What could
+    not be signed is refused here already, so that nobody makes a key for nothing.
+    """
+    rails = read_profile(profile)
+    wanted = read_names(names)
+    asked = read_csr(csr_pem) if csr_pem is not None else None
+    fields = {key: value for key, value in (subject or {}).items() if key in ("C", "O") and value}
+    tbs, _linted = prepare(
+        profile=rails,
+        issuer=issuer,
+        wanted=wanted,
+        public_key=asked.public_key if asked else None,
+        days=days,
+        subject=fields,
+        at=at,
+    )
+    with transaction.atomic():
+        order = Order.objects.create(
+            state=Order.REQUESTED if asked else Order.AWAITING_CSR,
+            profile=rails.id,
+            issuer=issuer,
+            names=[name.value for name in wanted],
+            subject=fields,
+            days=round((tbs.not_after - tbs.not_before).total_seconds() / 86400),
+            csr_pem=asked.pem if asked else "",
+            key_id=asked.key_id if asked else "",
+            requested_by=by,
+            requested_at=at,
+            changed_at=at,
+        )
+        audit.record(
+            by=by,
+            at=at,
+            action="ca.order.requested",
+            subject=str(order),
+            detail={
+                "order": order.pk,
+                "issuer": issuer.name,
+                "profile": rails.id,
+                "names": order.names,
+                "days": order.days,
+                "key_id": order.key_id,
+            },
+        )
+        if asked:
+            nudge(SIGN_ORDER, order.pk)
+    return order
 
 
 def submit_csr(
@@ -46,9 +141,28 @@ def submit_csr(
 ) -> Order:
     """Hand in the CSR an order waits for; the signer is nudged.
 
-    `key_id`: the first 32 hex digits (or all) of SHA-256 of the SPKI that must be in the CSR.
+    `key_id`: the first 32 hex digits (or all) of SHA-256 of the SPKI that must be in the CSR. The
+    order's names stay: a CSR only proposes names, and these were decided.
     """
-    raise NotImplementedError
+    asked = read_csr(csr_pem)
+    if key_id and not (len(key_id) >= 32 and asked.key_id.startswith(key_id.lower())):
+        raise RequestUnreadable("key_differs", expected=key_id[:32])
+    with transaction.atomic():
+        moved = Order.objects.filter(pk=order.pk, state=Order.AWAITING_CSR).update(
+            state=Order.SIGNING, csr_pem=asked.pem, key_id=asked.key_id, changed_at=at
+        )
+        order.refresh_from_db()
+        if not moved:
+            raise OrderEnded("not_waiting", state=order.get_state_display())
+        audit.record(
+            by=by,
+            at=at,
+            action="ca.order.csr_submitted",
+            subject=str(order),
+            detail={"order": order.pk, "key_id": asked.key_id, "key": asked.key_label},
+        )
+        nudge(SIGN_ORDER, order.pk)
+    return order
 
 
 def refuse(
@@ -59,22 +173,135 @@ def refuse(
     by: Operator | None,
     at: datetime,
 ) -> Order:
-    """End an order that cannot be fulfilled; `order.reason` is the sentence for the operator."""
-    raise NotImplementedError
+    """End an order that cannot be fulfilled; `order.reason` is the sentence for the operator.
+
+    Codes for callers: "cancelled" {who}, "host_failed" {why}. An order the signer has in hand ends
+    there, not here.
+    """
+    with transaction.atomic():
+        moved = Order.objects.filter(
+            pk=order.pk, state__in=[Order.REQUESTED, Order.AWAITING_CSR]
+        ).update(
+            state=Order.REFUSED, reason_code=code, reason_detail=dict(detail or {}), changed_at=at
+        )
+        order.refresh_from_db()
+        if not moved:
+            raise OrderEnded("already_ended", state=order.get_state_display())
+        audit.record(
+            by=by,
+            at=at,
+            action="ca.order.refused",
+            subject=str(order),
+            detail={"order": order.pk, "reason": code, **(detail or {})},
+        )
+    return order
 
 
 def sign(*, order: Order, at: datetime) -> Certificate | None:
-    """Prepare, lint, sign and store. Only in the signer, on an order it has claimed."""
-    raise NotImplementedError
+    """Prepare, lint, sign and store a claimed order. None: it was refused, `order.reason` says why.
+
+    Raises `core.leases.LeaseLost` when another signer has taken over meanwhile, and
+    `core.seal.KeyNotHeld` outside the signer; the order then waits for its next signer.
+    """
+    if order.fence > MOST_CLAIMS:
+        _refuse(order, "signer_failed", {}, at)
+        return None
+    if order.state == Order.REQUESTED:
+        leases.save(order, state=Order.SIGNING, changed_at=at)
+    issuer = order.issuer
+    try:
+        asked = read_csr(order.csr_pem)
+        _tbs, linted = prepare(
+            profile=read_profile(order.profile),
+            issuer=issuer,
+            wanted=read_names(order.names),
+            public_key=asked.public_key,
+            days=order.days,
+            subject=order.subject,
+            at=at,
+        )
+        key = keystore.load(issuer.key_sealed, key_id=issuer.key_id)
+    except IssuanceRefused as refusal:
+        _refuse(order, refusal.code, refusal.detail, at)
+        return None
+    except keystore.KeyUnusable:
+        _refuse(order, "key_unusable", {"issuer": issuer.name}, at)
+        return None
+    signed = key.issue(linted)
+    check(signed, issuer=issuer.parsed, key_id=asked.key_id)
+    with transaction.atomic():
+        certificate = store(issuer=issuer, certificate=signed, profile=order.profile, at=at)
+        leases.release(order, state=Order.ISSUED, certificate=certificate, changed_at=at)
+        audit.record(
+            by=order.requested_by,
+            at=at,
+            action="ca.certificate.issued",
+            subject=certificate.title,
+            detail={
+                "order": order.pk,
+                "issuer": issuer.name,
+                "serial": certificate.serial,
+                "fingerprint_sha256": certificate.fingerprint_sha256,
+                "not_after": certificate.not_after.isoformat(),
+            },
+        )
+    return certificate
+
+
+def check(signed: x509.Certificate, *, issuer: x509.Certificate, key_id: str) -> None:
+    """The signature verifies under the issuer, and the key is the one that was asked for."""
+    signed.verify_directly_issued_by(issuer)
+    if keys.key_id(signed.public_key()) != key_id:
+        raise NotSigned("the certificate holds another key than the request")
+
+
+def _refuse(order: Order, code: str, detail: Mapping[str, object], at: datetime) -> None:
+    with transaction.atomic():
+        leases.release(
+            order, state=Order.REFUSED, reason_code=code, reason_detail=dict(detail), changed_at=at
+        )
+        audit.record(
+            by=order.requested_by,
+            at=at,
+            action="ca.order.refused",
+            subject=str(order),
+            detail={"order": order.pk, "reason": code, **detail},
+        )
 
 
 def confirm_served(
     *, certificate: Certificate, where: str, by: Operator | None, at: datetime
 ) -> None:
     """Record that a daemon was seen serving exactly this certificate (`where`: a host's name)."""
-    raise NotImplementedError
+    with transaction.atomic():
+        Certificate.objects.filter(pk=certificate.pk, first_served_at=None).update(
+            first_served_at=at
+        )
+        certificate.refresh_from_db(fields=["first_served_at"])
+        audit.record(
+            by=by,
+            at=at,
+            action="ca.certificate.served",
+            subject=certificate.title,
+            detail={"serial": certificate.serial, "where": where},
+        )
 
 
 def supersede(*, old: Certificate, new: Certificate, by: Operator | None, at: datetime) -> None:
     """`new` is confirmed as served in place of `old`: valid → superseded."""
-    raise NotImplementedError
+    if old.pk == new.pk or not new.is_valid(at):
+        raise NotSupersedable("not_supersedable")
+    with transaction.atomic():
+        moved = Certificate.objects.filter(pk=old.pk, state=Certificate.VALID).update(
+            state=Certificate.SUPERSEDED, superseded_by=new
+        )
+        if not moved:
+            raise NotSupersedable("not_supersedable")
+        audit.record(
+            by=by,
+            at=at,
+            action="ca.certificate.superseded",
+            subject=old.title,
+            detail={"serial": old.serial, "by_serial": new.serial},
+        )
+    old.refresh_from_db()

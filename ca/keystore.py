@@ -84,10 +84,10 @@ class SigningKey:
 
     def issue(self, linted: Linted) -> x509.Certificate:
         """Sign a certificate that met every rule; each `Linted` is good once."""
-        return linted.take().builder().sign(self.__private, self._hash)  # type: ignore[arg-type]
+        return linted.take().builder().sign(self.__private, self._hash)
 
     def issue_list(self, listed: ListToBeSigned) -> x509.CertificateRevocationList:
-        return listed.builder().sign(self.__private, self._hash)  # type: ignore[arg-type]
+        return listed.builder().sign(self.__private, self._hash)
 
     def _pkcs8(self) -> bytes:
         return self.__private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -192,4 +192,4 @@ def _from_pkcs8(der: bytes) -> SigningKey:
         keys.check(private.public_key())
     except keys.BadKey as error:
         raise KeyUnusable(str(error)) from error
-    return SigningKey(private)  # type: ignore[arg-type]
+    return SigningKey(private)

@@ -1,0 +1,34 @@
+"""The signer's tasks: claim the row, make one verb call. All of them run on the queue `sign`."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from ca import authorities, issuance, revocation
+from ca.models import Ceremony, Order, RevocationList
+from core import leases
+
+
+@shared_task(name=issuance.SIGN_ORDER, ignore_result=True)
+def sign_order(pk: int) -> None:
+    at = timezone.now()
+    order = leases.claim(Order.objects.due(at), pk, worker=leases.worker_name(), at=at)
+    if order is not None:
+        issuance.sign(order=order, at=at)
+
+
+@shared_task(name=authorities.MAKE_AUTHORITY, ignore_result=True)
+def make_authority(pk: int) -> None:
+    at = timezone.now()
+    ceremony = leases.claim(Ceremony.objects.due(at), pk, worker=leases.worker_name(), at=at)
+    if ceremony is not None:
+        authorities.make(ceremony=ceremony, at=at, clock=timezone.now)
+
+
+@shared_task(name=revocation.SIGN_LIST, ignore_result=True)
+def sign_list(pk: int) -> None:
+    at = timezone.now()
+    listed = leases.claim(RevocationList.objects.due(at), pk, worker=leases.worker_name(), at=at)
+    if listed is not None:
+        revocation.renew_list(listed=listed, by=None, at=at)
