@@ -26,14 +26,13 @@ from pathlib import Path
 USER = "mailadmin"
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+OUR_FOLDERS = ("mailadmin", "core", "accounts", "ca", "deploy", "templates", "static")
+
 # Commands that keep root: they start processes of their own, or write into the checkout.
 KEEP_ROOT = frozenset({"up", "practice", "bench", "test"})
 WRITE_CHECKOUT = frozenset(
     {"makemigrations", "squashmigrations", "catalogue", "makemessages", "compilemessages", "vendor"}
 )
-
-
-_ground: "Ground | None" = None
 
 
 class CannotStart(Exception):
@@ -58,13 +57,18 @@ class Ground:
     notes: tuple[str, ...] = ()
 
 
+_ground: Ground | None = None
+
+
 def data_folder() -> Path:
     return Path(os.environ.get("MAILADMIN_DATA") or CHECKOUT / "var").resolve()
 
 
 def prepare() -> Ground:
     """Choose the account and make the data folder fit it. Raises CannotStart."""
-    os.umask(0o077)
+    port = os.environ.get("MAILADMIN_PORT") or "8000"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise CannotStart(f"MAILADMIN_PORT is {port!r}; set it to a number from 1 to 65535.")
     data = data_folder()
     if os.geteuid() != 0:
         _own_folders(data)
@@ -113,6 +117,8 @@ def enter(argv: list[str]) -> None:
     when that cannot be."""
     global _ground
     command = argv[1] if len(argv) > 1 else "help"
+    if command not in WRITE_CHECKOUT:
+        os.umask(0o077)
     try:
         _ground = found = prepare()
     except CannotStart as refusal:
@@ -135,12 +141,15 @@ def unreadable(account: Account, folders: list[Path]) -> str | None:
     """The first thing the console needs that `account` cannot read, or None."""
     import celery
 
-    readable = [Path(sys.executable), Path(os.__file__), Path(celery.__file__), Path(__file__)]
+    needed = [Path(sys.executable), Path(os.__file__), Path(celery.__file__), *folders]
+    for name in OUR_FOLDERS:
+        ours = (CHECKOUT / name).rglob("*")
+        needed += [path for path in ours if "__pycache__" not in path.parts]
     reader, writer = os.pipe()
     if os.fork() == 0:
         try:
             drop(account)
-            for path in [*readable, *folders]:
+            for path in needed:
                 if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
                     os.write(writer, os.fsencode(path))
                     break
@@ -191,7 +200,7 @@ def _account(entry: pwd.struct_passwd) -> Account:
 def _own_folders(data: Path) -> None:
     """Everything belongs to whoever we are."""
     try:
-        for name in ("", "keys", "run", "log", "valkey"):
+        for name in ("", "keys", "run", "log", "valkey", "static"):
             (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=data / name):
                 pass
@@ -208,6 +217,7 @@ def _shared_folders(data: Path, account: Account) -> None:
         ("keys", 0, 0o700),
         ("practice", 0, 0o711),
         ("valkey", account.uid, 0o700),
+        ("static", account.uid, 0o700),
     ):
         path = data / name
         path.mkdir(mode=0o700, exist_ok=True)

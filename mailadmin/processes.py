@@ -77,6 +77,9 @@ def web(sockets: list[socket.socket]) -> None:
                 "workers": 1,
                 "threads": WEB_THREADS,
                 "preload_app": True,
+                # Its defaults were read when it was imported, by root.
+                "user": os.geteuid(),
+                "group": os.getegid(),
                 "timeout": 60,
                 "graceful_timeout": 10,
                 "keepalive": 5,

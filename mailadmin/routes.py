@@ -17,4 +17,8 @@ class Route:
 ROUTES: dict[str, Route] = {
     "mailadmin.tick": Route("work"),
     "core.seal_audit": Route("sign", due="core.sealing.unsealed"),
+    "deploy.push_accounts": Route("now", due="deploy.due.pushes"),
+    "deploy.carry_out": Route("work", due="deploy.due.rollouts"),
+    "deploy.host_job": Route("work", due="deploy.due.jobs"),
+    "deploy.place_domain": Route("work", due="deploy.due.domains"),
 }

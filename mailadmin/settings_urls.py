@@ -2,8 +2,10 @@
 
 from django.urls import path
 
-from mailadmin import views
+from mailadmin import views_settings
 
 urlpatterns = [
-    path("", views.overview, name="settings"),
+    path("", views_settings.profile, name="settings"),
+    path("tokens/", views_settings.tokens, name="tokens"),
+    path("tokens/<int:pk>/revoke/", views_settings.revoke, name="token_revoke"),
 ]

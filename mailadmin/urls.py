@@ -2,21 +2,22 @@
 
 from django.urls import include, path
 
-from mailadmin import views
+from mailadmin import views, views_activity, views_home
 from mailadmin.api import api
 
 urlpatterns = [
-    path("", views.overview, name="overview"),
+    path("", views_home.home, name="overview"),
     path("healthz", views.healthz, name="healthz"),
     path("setup/<str:secret>/", views.setup, name="setup"),
-    path("welcome/", views.welcome, name="welcome"),
-    path("activity/", views.activity, name="activity"),
+    path("welcome/", views_home.welcome, name="welcome"),
+    path("welcome/look/", views_home.look_here, name="look"),
+    path("activity/", views_activity.activity, name="activity"),
     path("settings/", include("mailadmin.settings_urls")),
     path("certificates/", include("ca.urls")),
     path("pki/", include("ca.public_urls")),
     path("accounts/", include("accounts.urls")),
     path("hosts/", include("deploy.urls")),
-    path("session/", include("allauth.urls")),
+    path("session/", include("mailadmin.session_urls")),
     path("language/", views.language, name="language"),
     path("api/v1/", api.urls),
 ]

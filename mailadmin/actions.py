@@ -1,0 +1,55 @@
+"""What audit events are called on the page.
+
+An action's code (`accounts.mailbox.suspended`) is stable and in the log; its words are here. A test
+fails when a verb records an action that has no words.
+"""
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext_lazy as _
+
+from core.models import AuditEvent
+
+WORDS = {
+    "accounts.alias.created": _("Alias made"),
+    "accounts.alias.deleted": _("Alias removed"),
+    "accounts.domain.assigned": _("Domain given to a host"),
+    "accounts.domain.created": _("Domain added"),
+    "accounts.domain.removed": _("Domain removed"),
+    "accounts.mailbox.created": _("Mailbox made"),
+    "accounts.mailbox.edited": _("Mailbox changed"),
+    "accounts.mailbox.password_set": _("Mailbox password set"),
+    "accounts.mailbox.resumed": _("Mailbox resumed"),
+    "accounts.mailbox.suspended": _("Mailbox suspended"),
+    "ca.certificate.issued": _("Certificate issued"),
+    "ca.certificate.served": _("Certificate seen in use"),
+    "ca.certificate.superseded": _("Certificate replaced"),
+    "ca.list.signed": _("Revocation list signed"),
+    "ca.order.csr_submitted": _("Certificate request handed in"),
+    "ca.order.refused": _("Certificate refused"),
+    "ca.order.requested": _("Certificate asked for"),
+    "core.operator.changed": _("Profile changed"),
+    "core.operator.restored": _("Access restored"),
+    "core.operator.second_factors_reset": _("Second factors removed"),
+    "core.operator.signed_in": _("Signed in"),
+    "core.owner.created": _("Owner made"),
+    "core.token.created": _("API token made"),
+    "core.token.revoked": _("API token revoked"),
+    "deploy.accounts.forced": _("Accounts sent in spite of a warning"),
+    "deploy.rollout.requested": _("Put live"),
+}
+
+ICONS = {"accounts": "users", "ca": "certificate", "deploy": "server-2", "core": "settings"}
+
+
+@dataclass(frozen=True)
+class Described:
+    event: AuditEvent
+    words: str
+    icon: str
+
+
+def described(event: AuditEvent) -> Described:
+    area = event.action.partition(".")[0]
+    words = str(WORDS.get(event.action, event.action))
+    return Described(event, words, ICONS.get(area, "activity"))

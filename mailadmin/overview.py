@@ -1,0 +1,136 @@
+"""What the overview says: one line of truth, what needs a hand, and the figures beside it.
+
+A `Need` is something an operator should do, with the page where it is done. The line of truth
+follows from the worst need.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import Domain, Mailbox
+from ca.models import Certificate
+from deploy.models import AccountPush, Host, HostRollout
+from mailadmin.first_run import link
+
+SOON = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class Need:
+    kind: str  # warning or danger
+    title: str
+    text: str
+    url: str | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    kind: str  # ok, warning, danger or idle
+    truth: str
+    needs: list[Need]
+    hosts: int
+    hosts_live: int
+    mailboxes: int
+    suspended: int
+    domains: int
+    certificates: int
+    days: int | None = field(default=None)
+
+
+def look(*, at: datetime) -> Overview:
+    hosts = list(Host.objects.ready().select_related("certificate", "account_push")[:500])
+    last = last_rollouts(hosts)
+    needs = [need for host in hosts for need in host_needs(host, last.get(host.pk), at)]
+    needs.sort(key=lambda need: need.kind != "danger")
+    ends = [host.certificate.not_after for host in hosts if host.certificate]
+    days = max(0, (min(ends) - at).days) if ends else None
+    live = sum(1 for host in hosts if host.pk in last and is_live(host))
+    counts = Mailbox.objects.present()
+    total = counts.count()
+    suspended = counts.in_state("suspended").count()
+    kind = "danger" if any(n.kind == "danger" for n in needs) else "warning" if needs else "ok"
+    if not needs and not live:
+        kind = "idle"
+    return Overview(
+        kind=kind,
+        truth=truth(kind, needs=len(needs), live=live, days=days),
+        needs=needs,
+        hosts=len(hosts),
+        hosts_live=live,
+        mailboxes=total,
+        suspended=suspended,
+        domains=Domain.objects.count(),
+        certificates=Certificate.objects.leaves().valid(at).count(),
+        days=days,
+    )
+
+
+def is_live(host: Host) -> bool:
+    return host.generations.live().exists()
+
+
+def last_rollouts(hosts: list[Host]) -> dict[int, HostRollout]:
+    """The newest rollout of each host."""
+    found: dict[int, HostRollout] = {}
+    rows = HostRollout.objects.filter(host__in=hosts).order_by("host_id", "pk")
+    for row in rows.only("host_id", "state", "pk", "rollout_id"):
+        found[row.host_id] = row
+    return found
+
+
+def host_needs(host: Host, rollout: HostRollout | None, at: datetime) -> list[Need]:
+    page = link("deploy:host", host.pk) or "/hosts/"
+    found: list[Need] = []
+
+    def need(kind: str, title: str, text: str, label: str, url: str | None = page) -> None:
+        found.append(Need(kind, title % {"host": host.fqdn}, text, url, label))
+
+    if host.state == Host.UNREACHABLE:
+        need(
+            "danger", _("%(host)s does not answer"),
+            _("The console cannot reach it by SSH. Mail may well be flowing."), _("See why"),
+        )  # fmt: skip
+    if rollout and rollout.state == HostRollout.ROLLBACK_FAILED:
+        need(
+            "danger", _("Going back failed on %(host)s"),
+            _("The last rollout did not work and the host is not on its old configuration."),
+            _("See the log"),
+        )  # fmt: skip
+    elif rollout and rollout.state in (HostRollout.REFUSED, HostRollout.ROLLED_BACK):
+        need(
+            "warning", _("The last rollout on %(host)s did not go live"),
+            _("The old configuration is running. The log says what was wrong."), _("See the log"),
+        )  # fmt: skip
+    push = getattr(host, "account_push", None)
+    if push is not None and (push.is_stopped or push.state == AccountPush.FAILED):
+        need(
+            "danger" if push.is_stopped else "warning",
+            _("Accounts on %(host)s are not current"), push.get_state_display(), _("Look"),
+        )  # fmt: skip
+    if host.certificate is not None and host.certificate.not_after <= at:
+        need(
+            "danger", _("The certificate of %(host)s has expired"),
+            _("Mail programs warn their users or refuse to connect."), _("Renew it"),
+        )  # fmt: skip
+    elif host.certificate is not None and host.certificate.not_after - at < SOON:
+        days = (host.certificate.not_after - at).days
+        text = ngettext("%(days)d day is left.", "%(days)d days are left.", days) % {"days": days}
+        need("warning", _("The certificate of %(host)s expires soon"), text, _("Renew it"))
+    return found
+
+
+def truth(kind: str, *, needs: int, live: int, days: int | None) -> str:
+    if kind == "idle":
+        return _("Nothing is live yet.")
+    if needs:
+        return ngettext("%(n)d thing needs a hand.", "%(n)d things need a hand.", needs) % {"n": needs}
+    said = ngettext("All well. %(n)d host is live.", "All well. %(n)d hosts are live.", live) % {"n": live}
+    if days is not None:
+        said += " " + ngettext(
+            "Certificates are good for %(days)d day.", "Certificates are good for %(days)d days.", days
+        ) % {"days": days}
+    return said

@@ -1,0 +1,60 @@
+"""Overview, first run, and the look at this server."""
+
+import socket
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from core.access import requires
+from core.models import AuditEvent
+from deploy.models import Host, HostJob
+from mailadmin import first_run, look, overview
+from mailadmin.actions import described
+
+
+@requires("settings.view")
+def home(request: HttpRequest) -> HttpResponse:
+    """The overview; where nothing has begun, the three doors."""
+    if not Host.objects.exists() and not HostJob.objects.exists():
+        return redirect("welcome")
+    now = timezone.now()
+    steps = first_run.steps(operator=request.user, at=now)
+    context = {
+        "overview": overview.look(at=now),
+        "steps": steps,
+        "complete": first_run.is_complete(steps),
+        "position": first_run.position(steps),
+        "events": [described(event) for event in AuditEvent.objects.order_by("-pk")[:8]],
+    }
+    return render(request, "mailadmin/overview.html", context)
+
+
+@requires("settings.view")
+def welcome(request: HttpRequest) -> HttpResponse:
+    """First run: three doors and the checklist. It stays reachable, so it can be resumed."""
+    steps = first_run.steps(operator=request.user, at=timezone.now())
+    context = {
+        "steps": steps,
+        "complete": first_run.is_complete(steps),
+        "position": first_run.position(steps),
+        "practice": first_run.link("deploy:practice") or "/hosts/",
+        "add": first_run.link("deploy:add") or "/hosts/",
+        "has_host": Host.objects.exists(),
+    }
+    return render(request, "mailadmin/welcome.html", context)
+
+
+@requires("deploy.view")
+def look_here(request: HttpRequest) -> HttpResponse:
+    """What runs on this machine, read only."""
+    now = timezone.now()
+    found = look.look()
+    context = {
+        "machine": socket.gethostname(),
+        "found": found,
+        "certificates": [(item, item.expired(now)) for item in found.certificates],
+        "practice": first_run.link("deploy:practice") or "/hosts/",
+        "add": first_run.link("deploy:add") or "/hosts/",
+    }
+    return render(request, "mailadmin/look.html", context)

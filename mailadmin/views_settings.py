@@ -1,0 +1,88 @@
+"""Settings: the operator's own profile, and API tokens. Security and sessions are allauth's pages."""
+
+from datetime import datetime, timedelta
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from core import roles
+from core.access import address_of, requires
+from core.api_auth import create_token, revoke_token
+from core.models import ApiToken
+from mailadmin.forms import ProfileForm, TokenForm
+from mailadmin.profile import change_profile
+from mailadmin.views import keep_language
+
+
+@requires("settings.view")
+def profile(request: HttpRequest) -> HttpResponse:
+    current = translation.get_language()
+    initial = {"language": request.user.language or current}
+    form = ProfileForm(request.POST or None, instance=request.user, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        request.user.refresh_from_db()
+        request.user.address = address_of(request)
+        change_profile(
+            operator=request.user, by=request.user, at=timezone.now(), **form.cleaned_data
+        )
+        chosen = form.cleaned_data["language"]
+        with translation.override(chosen):
+            messages.success(request, _("Saved."))
+        response = redirect("settings")
+        keep_language(response, chosen)
+        return response
+    status = 422 if form.is_bound and not form.is_valid() else 200
+    return render(request, "mailadmin/settings_profile.html", {"form": form}, status=status)
+
+
+def visible_tokens(request: HttpRequest) -> "QuerySet[ApiToken]":
+    """One's own; an owner sees everybody's."""
+    tokens = ApiToken.objects.select_related("operator").order_by("-pk")
+    if not roles.may(request.user, "settings.manage"):
+        tokens = tokens.filter(operator=request.user)
+    return tokens
+
+
+@requires("settings.view")
+@never_cache
+def tokens(request: HttpRequest) -> HttpResponse:
+    """List, and make: the secret is on this one answer and never again."""
+    now = timezone.now()
+    form = TokenForm(request.POST or None)
+    secret = None
+    if request.method == "POST" and form.is_valid():
+        days = form.cleaned_data["days"]
+        _token, secret = create_token(
+            name=form.cleaned_data["name"],
+            scopes=form.cleaned_data["scopes"],
+            expires_at=now + timedelta(days=days) if days else None,
+            by=request.user,
+            at=now,
+        )
+        form = TokenForm()
+    rows = [
+        (token, "revoked" if token.revoked_at else "ended" if ended(token, now) else "usable")
+        for token in visible_tokens(request)[:200]
+    ]
+    context = {"form": form, "secret": secret, "tokens": rows}
+    status = 422 if form.is_bound and not form.is_valid() else 200
+    return render(request, "mailadmin/settings_tokens.html", context, status=status)
+
+
+def ended(token: ApiToken, at: datetime) -> bool:
+    return token.expires_at is not None and token.expires_at <= at
+
+
+@requires("settings.view")
+@require_POST
+def revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    token = get_object_or_404(visible_tokens(request), pk=pk)
+    revoke_token(token=token, by=request.user, at=timezone.now())
+    messages.success(request, _("The token “%(name)s” no longer works.") % {"name": token.name})
+    return redirect("tokens")

@@ -1,0 +1,25 @@
+// Ticking rows of a list: all at once, how many, and the buttons that need some.
+(() => {
+  const form = document.querySelector("[data-selection]");
+  if (!form) return;
+  const all = form.querySelector("[data-select-all]");
+  const count = form.querySelector("[data-selection-count]");
+  if (!all || !count) return;
+  const boxes = [...form.querySelectorAll("tbody input[type=checkbox]")];
+
+  const freshen = () => {
+    const ticked = boxes.filter((box) => box.checked).length;
+    all.checked = ticked > 0 && ticked === boxes.length;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+    count.textContent = ticked ? count.dataset.some.replace("{n}", ticked) : count.dataset.none;
+    for (const button of form.querySelectorAll("[data-selection-act]")) button.disabled = !ticked;
+  };
+
+  form.addEventListener("change", (event) => {
+    if (event.target === all) for (const box of boxes) box.checked = all.checked;
+    freshen();
+  });
+  freshen();
+  // Going back restores the ticks after this script ran.
+  addEventListener("pageshow", freshen);
+})();

@@ -1,0 +1,127 @@
+"""A real browser: the system's Chromium, driven by Playwright, against Django's live server.
+
+`watch` collects what must not happen on any page: script errors, console errors, and violations of
+the content security policy.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.fail("Chromium is not installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    # Playwright's loop runs in this thread; Django would refuse the database in it.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What went wrong in a page, in words."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def on(self, page) -> None:  # type: ignore[no-untyped-def]
+        page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        page.on(
+            "console",
+            lambda message: message.type == "error" and self.problems.append(message.text),
+        )
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def browse(chromium, watch):  # type: ignore[no-untyped-def]
+    """`browse(width=…, dark=…, language=…)` opens a page; its problems go to `watch`."""
+    contexts = []
+
+    def open_page(*, width=1280, height=900, dark=False, language="en"):  # type: ignore[no-untyped-def]
+        context = chromium.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            locale="zh-TW" if language == "zh-hant" else "en-GB",
+            reduced_motion="reduce",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        watch.on(page)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def sign_in(owner, live_server):  # type: ignore[no-untyped-def]
+    """Gives a page the owner's session without the login form."""
+
+    def do(page, operator=None):  # type: ignore[no-untyped-def]
+        from django.test import Client
+
+        client = Client()
+        client.force_login(
+            operator or owner, backend="allauth.account.auth_backends.AuthenticationBackend"
+        )
+        cookie = client.cookies["mailadmin_session"]
+        page.context.add_cookies(
+            [{"name": "mailadmin_session", "value": cookie.value, "url": live_server.url}]
+        )
+
+    return do
+
+
+@pytest.fixture
+def world(owner):  # type: ignore[no-untyped-def]
+    """A console in use: an event or two, a token. Apps add their own rows as they grow."""
+    from django.db import transaction
+    from django.utils import timezone
+
+    from core import audit
+    from core.api_auth import create_token
+
+    now = timezone.now()
+    create_token(name="nightly export", scopes=["ca:read"], expires_at=None, by=owner, at=now)
+    with transaction.atomic():
+        audit.record(
+            by=None,
+            at=now,
+            action="accounts.mailbox.suspended",
+            subject="someone.with.a.rather.long.address@department.example.test",
+            detail={"reason": "sent 4,000 messages in an hour"},
+        )
+    return owner
