@@ -1,4 +1,4 @@
-"""The practice host: a whole Debian of its own, with real Sendmail, Dovecot and sshd, on this machine.
+"""The practice host: a whole Debian of its own on this machine, with real mail daemons and sshd.
 
     root = DebianRoot.ensure("bookworm")              # made once, kept in the cache
     machine = Machine.create(directory, "bookworm", "mail1.example.test")

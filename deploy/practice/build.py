@@ -24,7 +24,7 @@ SECURITY = "http://deb.debian.org/debian-security"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 HOSTS = "127.0.0.1 localhost\n127.0.1.1 build.example.test build\n"
-POLICY = "#!/bin/sh\n# There is no service manager in here; nothing may be started by a package.\nexit 101\n"
+POLICY = "#!/bin/sh\n# There is no service manager in here: packages may start nothing.\nexit 101\n"
 APT = 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n'
 DPKG = (
     "path-exclude=/usr/share/man/*\n"
@@ -233,8 +233,11 @@ def _follow(command: list[str], log: Path, progress: Progress) -> None:
 
 def _failure(tail: list[str], log: Path) -> PracticeError:
     text = "\n".join(tail)
-    if re.search(r"Could not resolve|Temporary failure resolving|Unable to connect|"
-                 r"Connection timed out|Couldn't download|Failed getting release", text):
+    if re.search(
+        r"Could not resolve|Temporary failure resolving|Unable to connect|"
+        r"Connection timed out|Couldn't download|Failed getting release",
+        text,
+    ):
         mirror, _ = mirrors()
         return PracticeError(
             "mirror", f"The Debian mirror {mirror} could not be reached; the log is {log}."

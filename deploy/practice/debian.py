@@ -1,8 +1,8 @@
 """Debian roots: one directory for each release, made by mmdebstrap or debootstrap and kept.
 
-    /var/cache/mailadmin/roots/                          0700: there are old setuid programs below it
-        debian-bookworm-amd64-3f9c0a1b2c4d/              the root
-        debian-bookworm-amd64-3f9c0a1b2c4d.users         the instances that stand on it
+    /var/cache/mailadmin/roots/                       0700: there are setuid programs in it
+        debian-bookworm-amd64-3f9c0a1b2c4d/           the root
+        debian-bookworm-amd64-3f9c0a1b2c4d.users      the instances that stand on it
 
 The last part of the name is a digest of everything that goes into it, so that a changed list of
 packages makes a new root. A root is never changed once it has its name: instances use it as the

@@ -144,11 +144,16 @@ def main() -> None:
         # they ask for are answered from the loop below.
         subprocess.Popen(["/usr/bin/python3", "-I", str(HOSTCTL), "recover"])
     READY.touch()
+    watched = [wakeup, udp.fileno()]
+    leash = os.environ.pop("PRACTICE_LEASH", "")
+    watched += [int(leash)] if leash else []
     while not stopping:
-        readable, _, _ = select.select([wakeup, udp], [], [], 1.0)
+        readable, _, _ = select.select(watched, [], [], 1.0)
+        if leash and int(leash) in readable:  # closed: who started us has ended
+            break
         if wakeup in readable:
             os.read(wakeup, 4096)
-        if udp in readable:
+        if udp.fileno() in readable:
             serve_names(udp)
         services.collect()
         services.start_missing()

@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
@@ -57,14 +58,14 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 def main() -> int:
     order = json.load(sys.stdin)
     try:
-        print(json.dumps(launch(order)), flush=True)
+        print(json.dumps(launch(order)), flush=True)  # noqa: T201 its result
     except (OSError, RuntimeError) as failure:
-        print(json.dumps({"error": str(failure)}), flush=True)
+        print(json.dumps({"error": str(failure)}), flush=True)  # noqa: T201
         return 1
     return 0
 
 
-def launch(order: dict) -> dict:
+def launch(order: dict[str, Any]) -> dict[str, Any]:
     pid_read, pid_write = os.pipe()
     fault_read, fault_write = os.pipe()
     middle = os.fork()
@@ -99,7 +100,7 @@ def start_time(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
-def lay_cable(order: dict, outside: int) -> None:
+def lay_cable(order: dict[str, Any], outside: int) -> None:
     """Both ends and their addresses, with the root's own tools: this machine may have none.
 
     `outside` is this machine's network namespace.
@@ -132,7 +133,7 @@ def lay_cable(order: dict, outside: int) -> None:
     inside("route", "add", f"{order['foreign']}/32", "via", order["console"])
 
 
-def become_first(order: dict, outside: int) -> None:
+def become_first(order: dict[str, Any], outside: int) -> None:
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     if order.get("probe") == "namespaces":
         mount("proc", "/proc", "proc")
@@ -150,7 +151,8 @@ def become_first(order: dict, outside: int) -> None:
     libc.sethostname(order["fqdn"].encode(), len(order["fqdn"]))
     make_dev(Path(root, "dev"))
     mount("tmpfs", f"{root}/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64m")
-    mount("tmpfs", f"{root}/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=256m")
+    scratch = os.path.join(root, "tmp")  # noqa: PTH118
+    mount("tmpfs", scratch, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=256m")
     Path(root, "run/lock").mkdir(mode=0o1777)
     Path(root, "run/lock").chmod(0o1777)
     Path(root, "run/practice").mkdir()
@@ -180,6 +182,9 @@ def become_first(order: dict, outside: int) -> None:
     }
     # The index's lock stays open in process 1 and in nothing else.
     os.set_inheritable(order["lock"], True)
+    if "leash" in order:
+        os.set_inheritable(order["leash"], True)
+        environment["PRACTICE_LEASH"] = str(order["leash"])
     python = "/usr/bin/python3"
     os.execve(python, [python, "-I", "/run/practice/init.py"], environment)
 
@@ -195,8 +200,13 @@ def make_dev(dev: Path) -> None:
         os.close(handle)
     for name in ("pts", "shm", "mqueue"):
         (dev / name).mkdir()
-    mount("devpts", str(dev / "pts"), "devpts", MS_NOSUID | MS_NOEXEC,
-          "newinstance,ptmxmode=0666,mode=0620,gid=5")
+    mount(
+        "devpts",
+        str(dev / "pts"),
+        "devpts",
+        MS_NOSUID | MS_NOEXEC,
+        "newinstance,ptmxmode=0666,mode=0620,gid=5",
+    )
     mount("tmpfs", str(dev / "shm"), "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=64m")
     mount("mqueue", str(dev / "mqueue"), "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "/proc/self/fd/0"}
@@ -214,11 +224,11 @@ def guard_proc() -> None:
             mount(path, path, flags=MS_BIND | MS_REC)
             mount(path, path, flags=flags | MS_REMOUNT | MS_RDONLY)
     for name in HIDDEN:
-        path = Path("/proc", name)
-        if path.is_dir():
-            mount("tmpfs", str(path), "tmpfs", MS_RDONLY, "size=0")
-        elif path.exists():
-            mount("/dev/null", str(path), flags=MS_BIND)
+        secret = Path("/proc", name)
+        if secret.is_dir():
+            mount("tmpfs", str(secret), "tmpfs", MS_RDONLY, "size=0")
+        elif secret.exists():
+            mount("/dev/null", str(secret), flags=MS_BIND)
 
 
 def drop_capabilities() -> None:

@@ -51,6 +51,7 @@ class Machine:
         self.fqdn: str = record["fqdn"]
         self.overlay: bool = record["overlay"]
         self.cable = Cable(record["index"])
+        self._leash: int | None = None
 
     @classmethod
     def create(
@@ -73,7 +74,9 @@ class Machine:
         if (directory / "machine.json").exists():
             raise PracticeError("exists", f"There is a practice host in {directory} already.")
         if "." not in fqdn.strip("."):
-            raise PracticeError("fqdn", f"{fqdn} is not a full host name such as mail.example.test.")
+            raise PracticeError(
+                "fqdn", f"{fqdn} is not a full host name such as mail.example.test."
+            )
         image = DebianRoot.ensure(release, progress, cache=cache)
         progress("instance", 0.0)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,10 +132,11 @@ class Machine:
         """An address of this machine that the host does not trust; bind to it to test relaying."""
         return self.cable.foreign
 
-    def start(self, progress: Progress = silent) -> None:
+    def start(self, progress: Progress = silent, *, leash: bool = False) -> None:
         """Start it unless it runs; returns when sshd answers. Raises PracticeError.
 
-        `address` may differ from before when something else took the addresses in between.
+        `address` may differ from before when something else took the addresses in between. On a
+        leash it ends with this process, however that ends: for tests.
         """
         if self.running:
             return
@@ -144,15 +148,21 @@ class Machine:
                 "remove the practice host and make it again.",
             )
         cable, lock = network.claim(self.cable.index)
+        handed_on = [lock]
         try:
             if cable != self.cable:
                 self.cable = cable
                 record = json.loads((self.directory / "machine.json").read_text())
                 _write(self.directory / "machine.json", {**record, "index": cable.index})
                 self._write_names()
-            started = launch(self._order(lock), pass_fds=(lock,))
+            order = self._order(lock)
+            if leash:
+                order["leash"], self._leash = os.pipe()
+                handed_on.append(order["leash"])
+            started = launch(order, pass_fds=handed_on)
         finally:
-            os.close(lock)
+            for descriptor in handed_on:
+                os.close(descriptor)
         _write(self.directory / "state.json", {**started, "boot": BOOT_ID.read_text().strip()})
         progress("start", 0.5)
         self._wait_for_sshd()
@@ -161,7 +171,7 @@ class Machine:
     def stop(self) -> None:
         """End everything in it; a second call does nothing."""
         if (pid := self.pid) is not None:
-            handle = os.pidfd_open(pid)
+            handle: int = os.pidfd_open(pid)
             try:
                 for number, seconds in ((15, 6.0), (9, 10.0)):
                     if not self.running:
@@ -170,13 +180,18 @@ class Machine:
                     _until(lambda: not self.running, seconds)
             finally:
                 os.close(handle)
+        if self._leash is not None:
+            os.close(self._leash)
+            self._leash = None
         (self.directory / "state.json").unlink(missing_ok=True)
-        names = lambda: {name for _, name in socket.if_nameindex()}  # noqa: E731
-        _until(lambda: self.cable.interface not in names(), 5.0)
+        # The kernel takes a moment to remove the cable of a network namespace that ended.
+        _until(lambda: not self.cable.is_laid, 5.0)
 
     def destroy(self) -> None:
+        """Stop it and remove all of it; a second call does nothing."""
         self.stop()
-        shutil.rmtree(self.directory)
+        if self.directory.exists():
+            shutil.rmtree(self.directory)
 
     def host_key(self) -> str:
         """sshd's public key, as in known_hosts without the name. Made at the first start."""
@@ -202,16 +217,15 @@ class Machine:
         return self.image / relative
 
     def command(self, argv: Sequence[str], *, user: str = "root") -> list[str]:
-        """The command line that runs `argv` inside, with no more capabilities than its process 1."""
+        """The command line that runs `argv` inside, with the capabilities of its process 1."""
         if (pid := self.pid) is None:
             raise PracticeError("stopped", "The practice host is not running.")
         enter = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid"]
         enter += ["--root", "--wd"]
         kept = ",".join(f"+cap_{number}" for number in CAPABILITIES)
         confine = ["/usr/bin/setpriv", f"--bounding-set=-all,{kept}", "--inh-caps=-all"]
-        if user != "root":
-            confine += [f"--reuid={user}", f"--regid={user}", "--init-groups"]
-        return [*enter, *confine, "--", *argv]
+        become = [] if user == "root" else ["/usr/sbin/runuser", f"--user={user}", "--"]
+        return [*enter, *confine, "--", *become, *argv]
 
     def run(
         self,
@@ -264,7 +278,7 @@ class Machine:
         }
 
     def _write_names(self) -> None:
-        """The files that say who the host is. Sendmail waits a minute without the qualified name."""
+        """The files that say who the host is. Without its full name Sendmail waits a minute."""
         short = self.fqdn.split(".")[0]
         hosts = (
             "127.0.0.1 localhost\n"
@@ -276,7 +290,7 @@ class Machine:
             "hosts": hosts,
             "hostname": f"{self.fqdn}\n",
             "mailname": f"{self.fqdn}\n",
-            "resolv.conf": "nameserver 127.0.0.1\n",
+            "resolv.conf": "search .\nnameserver 127.0.0.1\n",
         }
         etc = self.directory / ("upper" if self.overlay else "root") / "etc"
         etc.mkdir(exist_ok=True)
@@ -300,7 +314,7 @@ class Machine:
             raise PracticeError("start", f"The practice host did not come up: {said.strip()}")
 
 
-def launch(order: dict[str, Any], pass_fds: tuple[int, ...] = ()) -> dict[str, Any]:
+def launch(order: dict[str, Any], pass_fds: Sequence[int] = ()) -> dict[str, Any]:
     """Run `launch.py`, which needs a process of its own. Raises PracticeError."""
     done = subprocess.run(
         [sys.executable, "-I", str(HERE / "launch.py")],

@@ -13,6 +13,7 @@ is free again however the host ends. Several consoles and test runs share one ma
 
 import fcntl
 import ipaddress
+import itertools
 import os
 import random
 import socket
@@ -33,6 +34,10 @@ class Cable:
     @property
     def interface(self) -> str:
         return f"practice{self.index}"
+
+    @property
+    def is_laid(self) -> bool:
+        return self.interface in {name for _, name in socket.if_nameindex()}
 
     @property
     def console(self) -> str:
@@ -82,7 +87,7 @@ def machine_addresses() -> set[ipaddress.IPv4Address]:
     """
     found = set()
     trie = Path("/proc/net/fib_trie").read_text().splitlines()
-    for line, following in zip(trie, trie[1:], strict=False):
+    for line, following in itertools.pairwise(trie):
         if line.strip().startswith("|--") and "host LOCAL" in following:
             found.add(ipaddress.IPv4Address(line.split()[-1]))
     for route in Path("/proc/net/route").read_text().splitlines()[1:]:
@@ -94,6 +99,5 @@ def machine_addresses() -> set[ipaddress.IPv4Address]:
 
 def _practice_addresses() -> set[ipaddress.IPv4Address]:
     """What cables that are up hold: their locks speak for them, or they are stale."""
-    up = {name for _, name in socket.if_nameindex()}
-    cables = [Cable(index) for index in INDEXES if Cable(index).interface in up]
+    cables = [Cable(index) for index in INDEXES if Cable(index).is_laid]
     return {ipaddress.IPv4Address(a) for c in cables for a in (c.console, c.foreign)}

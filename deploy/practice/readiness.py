@@ -63,7 +63,8 @@ def check(release: str = "bookworm", *, cache: Path | None = None) -> None:
     free = shutil.disk_usage(place).free
     if free < room:
         raise PracticeError(
-            "disk", f"{place} has {free // 10**6} MB free; a practice host needs {room // 10**6} MB."
+            "disk",
+            f"{place} has {free // 10**6} MB free; a practice host needs {room // 10**6} MB.",
         )
 
 
