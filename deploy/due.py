@@ -1,0 +1,25 @@
+"""What the tick asks for, one callable a task (`mailadmin.routes`)."""
+
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from accounts.models import Domain
+from deploy import accounts_push, placement
+from deploy.models import AccountPush, HostJob, HostRollout
+
+
+def rollouts(at: datetime) -> "QuerySet[HostRollout]":
+    return HostRollout.objects.due(at)
+
+
+def jobs(at: datetime) -> "QuerySet[HostJob]":
+    return HostJob.objects.due(at)
+
+
+def pushes(at: datetime) -> "QuerySet[AccountPush]":
+    return accounts_push.due(at)
+
+
+def domains(at: datetime) -> "QuerySet[Domain]":
+    return placement.due(at)

@@ -1,0 +1,352 @@
+"""Mail hosts, what was deployed to them, and the jobs that did it.
+
+A `Host` is known by its name and reached by its address; a `Generation` is one whole configuration
+that was put on it; a `Rollout` puts generations on hosts, one `HostRollout` for each, whose
+`RolloutStep` rows are written as the steps happen. `HostJob` is any other work on a host that takes
+longer than a page: making keys, checking the connection, a certificate, the practice host.
+`AccountPush` says up to which change of the accounts a host is current.
+"""
+
+import json
+import uuid
+import zlib
+from datetime import datetime
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from core.leases import Leased, unheld
+from deploy.bundle import Bundle
+from deploy.render import values
+
+
+class HostQuerySet(models.QuerySet["Host"]):
+    def ready(self) -> "HostQuerySet":
+        return self.filter(state__in=[Host.READY, Host.UNREACHABLE])
+
+    def next_sequence(self, pk: int) -> int:
+        """The next number for a writing request to the host; never handed out twice."""
+        self.filter(pk=pk).update(sequence=F("sequence") + 1)
+        return self.values_list("sequence", flat=True).get(pk=pk)
+
+
+class Host(models.Model):
+    """One mail server. Its key pair for SSH is made by a worker; the private half stays sealed."""
+
+    ENROLLING, READY, UNREACHABLE = "enrolling", "ready", "unreachable"
+    STATES = [
+        (ENROLLING, _("Being added")),
+        (READY, _("Ready")),
+        (UNREACHABLE, _("Not reachable")),
+    ]
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    fqdn = models.CharField(_("name"), max_length=253, unique=True)
+    address = models.CharField(_("address"), max_length=253)
+    ssh_port = models.PositiveIntegerField(
+        _("SSH port"), default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    host_key = models.TextField(blank=True, help_text="OpenSSH public key, pinned")
+    offered_host_key = models.TextField(blank=True, help_text="read from the host, not confirmed")
+    ssh_private_key = models.BinaryField(null=True, help_text="sealed, ring 'ssh'")
+    ssh_public_key = models.TextField(blank=True)
+    sequence = models.PositiveBigIntegerField(default=0)
+    state = models.CharField(max_length=12, choices=STATES, default=ENROLLING)
+    problem = models.CharField(max_length=40, blank=True, help_text="code, see deploy.sentences")
+    problem_detail = models.TextField(blank=True)
+    practice = models.BooleanField(default=False)
+    facts = models.JSONField(default=dict)
+    facts_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+
+    message_size_mb = models.PositiveIntegerField(
+        _("largest message, in MB"),
+        default=50,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+    )
+    snippet_sendmail = models.TextField(_("Sendmail, own lines"), blank=True)
+    snippet_dovecot = models.TextField(_("Dovecot, own lines"), blank=True)
+    certificate = models.ForeignKey(
+        "ca.Certificate", null=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    objects = HostQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["fqdn"]
+
+    def __str__(self) -> str:
+        return self.fqdn
+
+    @property
+    def is_ready(self) -> bool:
+        return self.state in (self.READY, self.UNREACHABLE)
+
+    def reported(self) -> values.Facts:
+        """What the host last said about itself."""
+        return values.Facts.from_report(self.facts)
+
+
+class GenerationQuerySet(models.QuerySet["Generation"]):
+    def live(self) -> "GenerationQuerySet":
+        return self.filter(state=Generation.LIVE)
+
+
+class Generation(models.Model):
+    """One configuration as it was staged. At most one is live; others are kept to go back to."""
+
+    STAGED, LIVE, KEPT, DISCARDED = "staged", "live", "kept", "discarded"
+    STATES = [
+        (STAGED, _("Prepared")),
+        (LIVE, _("Live")),
+        (KEPT, _("Kept")),
+        (DISCARDED, _("Never live")),
+    ]
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="generations")
+    number = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    files = models.BinaryField(help_text="zlib-compressed JSON, path to text")
+    snapshot = models.JSONField(help_text="deploy.render.values.to_record")
+    key_id = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    certificate = models.ForeignKey(
+        "ca.Certificate", null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    came_from = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
+    reason = models.CharField(max_length=200, blank=True)
+    state = models.CharField(max_length=10, choices=STATES, default=STAGED)
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    live_at = models.DateTimeField(null=True)
+
+    objects = GenerationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["host", "number"], name="generation_number_once"),
+            models.UniqueConstraint(
+                fields=["host"], condition=Q(state="live"), name="one_live_generation_a_host"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host} #{self.number}"
+
+    @staticmethod
+    def pack(bundle: Bundle) -> bytes:
+        text = {path: content.decode("utf-8") for path, content in bundle.files.items()}
+        return zlib.compress(json.dumps(text, sort_keys=True).encode(), level=6)
+
+    def bundle(self) -> Bundle:
+        text = json.loads(zlib.decompress(bytes(self.files)))
+        return Bundle({path: content.encode("utf-8") for path, content in text.items()})
+
+
+class Rollout(models.Model):
+    """Something put live, on one host or on many."""
+
+    created_at = models.DateTimeField(db_index=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class HostRolloutQuerySet(models.QuerySet["HostRollout"]):
+    def open(self) -> "HostRolloutQuerySet":
+        return self.filter(state__in=HostRollout.OPEN)
+
+    def due(self, at: datetime) -> "HostRolloutQuerySet":
+        """Rollouts that are not over and that no worker holds."""
+        return self.open().filter(unheld(at)).filter(Q(retry_at=None) | Q(retry_at__lte=at))
+
+
+class HostRollout(Leased):
+    """One generation on its way to one host. The states and their order: `deploy.rollout.TABLE`."""
+
+    PLANNED, STAGING, VALIDATING = "planned", "staging", "validating"
+    SWITCHING, PROBING, CONFIRMED = "switching", "probing", "confirmed"
+    REFUSED, ROLLED_BACK, ROLLBACK_FAILED = "refused", "rolled_back", "rollback_failed"
+    STATES = [
+        (PLANNED, _("Planned")),
+        (STAGING, _("Copying")),
+        (VALIDATING, _("Being checked on the host")),
+        (SWITCHING, _("Switching")),
+        (PROBING, _("Being proved")),
+        (CONFIRMED, _("Live and proved")),
+        (REFUSED, _("Refused, nothing was touched")),
+        (ROLLED_BACK, _("Rolled back")),
+        (ROLLBACK_FAILED, _("Rollback failed")),
+    ]
+    OPEN = (PLANNED, STAGING, VALIDATING, SWITCHING, PROBING)
+
+    rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="hosts")
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="rollouts")
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="+")
+    base = models.PositiveIntegerField(help_text="the generation that was live when it was asked")
+    state = models.CharField(max_length=16, choices=STATES, default=PLANNED, db_index=True)
+    problem = models.CharField(max_length=40, blank=True, help_text="code, see deploy.sentences")
+    problem_detail = models.TextField(blank=True)
+    receipt = models.JSONField(default=dict)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    retry_at = models.DateTimeField(null=True)
+    give_up_at = models.DateTimeField(null=True)
+
+    objects = HostRolloutQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["host"],
+                condition=Q(state__in=["planned", "staging", "validating", "switching", "probing"]),
+                name="one_open_rollout_a_host",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.generation}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in self.OPEN
+
+    @property
+    def seconds(self) -> float | None:
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class RolloutStep(models.Model):
+    """One line of a rollout's log. `ok` None means that the step is under way."""
+
+    host_rollout = models.ForeignKey(HostRollout, on_delete=models.CASCADE, related_name="steps")
+    at = models.DateTimeField()
+    phase = models.CharField(max_length=16, choices=HostRollout.STATES)
+    name = models.CharField(max_length=60)
+    ok = models.BooleanField(null=True)
+    detail = models.TextField(blank=True)
+    ms = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HostJobQuerySet(models.QuerySet["HostJob"]):
+    def open(self) -> "HostJobQuerySet":
+        return self.filter(state__in=[HostJob.WAITING, HostJob.RUNNING])
+
+    def due(self, at: datetime) -> "HostJobQuerySet":
+        return self.open().filter(unheld(at)).filter(Q(retry_at=None) | Q(retry_at__lte=at))
+
+
+class HostJob(Leased):
+    """Work on a host that outlasts a page, with what the page shows of its progress."""
+
+    PREPARE, CHECK, CERTIFICATE, PRACTISE = "prepare", "check", "certificate", "practise"
+    KINDS = [
+        (PREPARE, _("Make a key for the console and read the server's")),
+        (CHECK, _("Check the connection")),
+        (CERTIFICATE, _("Certificate")),
+        (PRACTISE, _("Make the practice host")),
+    ]
+    WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+    STATES = [
+        (WAITING, _("Waiting")),
+        (RUNNING, _("Under way")),
+        (DONE, _("Done")),
+        (FAILED, _("Failed")),
+    ]
+
+    kind = models.CharField(max_length=12, choices=KINDS)
+    host = models.ForeignKey(Host, null=True, on_delete=models.CASCADE, related_name="jobs")
+    order = models.ForeignKey("ca.Order", null=True, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=8, choices=STATES, default=WAITING)
+    step = models.CharField(max_length=200, blank=True)
+    fraction = models.FloatField(default=0.0)
+    problem = models.CharField(max_length=40, blank=True, help_text="code, see deploy.sentences")
+    problem_detail = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    finished_at = models.DateTimeField(null=True)
+    retry_at = models.DateTimeField(null=True)
+
+    objects = HostJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["host", "kind"],
+                condition=Q(state__in=["waiting", "running"]),
+                name="one_open_job_a_kind_and_host",
+            ),
+            models.UniqueConstraint(
+                fields=["kind"],
+                condition=Q(state__in=["waiting", "running"], kind="practise"),
+                name="one_open_practise",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.kind
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in (self.WAITING, self.RUNNING)
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.fraction)
+
+
+class AccountPush(Leased):
+    """How far a host's account database is. "Live" means `through_change >= change.pk`."""
+
+    IDLE, CURRENT, FAILED, HOST_AHEAD, TOO_MANY = "idle", "current", "failed", "ahead", "too_many"
+    STATES = [
+        (IDLE, _("Not started: put the first configuration live")),
+        (CURRENT, _("Current")),
+        (FAILED, _("Failed, is tried again")),
+        (HOST_AHEAD, _("Stopped: the host knows newer accounts than this console")),
+        (TOO_MANY, _("Stopped: it would remove many mailboxes at once")),
+    ]
+    STOPPED = (HOST_AHEAD, TOO_MANY)
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, related_name="account_push")
+    lineage = models.CharField(max_length=64, blank=True)
+    through_change = models.PositiveBigIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=STATES, default=IDLE)
+    problem = models.CharField(max_length=40, blank=True)
+    problem_detail = models.TextField(blank=True)
+    force = models.BooleanField(default=False, help_text="an operator said to go on, once")
+    pushed_at = models.DateTimeField(null=True)
+    retry_at = models.DateTimeField(null=True)
+    took_ms = models.PositiveIntegerField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.through_change}"
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.state in self.STOPPED

@@ -1,0 +1,34 @@
+"""Which host a domain's mailboxes live on. With one host there is nothing to ask."""
+
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from accounts import domains
+from accounts.models import Domain
+from deploy.models import Host
+
+TASK = "deploy.place_domain"
+
+
+def only_host() -> Host | None:
+    """The one host that is ready; None when there is none, or a choice."""
+    ready = list(Host.objects.ready()[:2])
+    return ready[0] if len(ready) == 1 else None
+
+
+def due(at: datetime) -> "QuerySet[Domain]":
+    """Domains that are on no host although it is clear which it must be."""
+    return Domain.objects.without_host() if only_host() else Domain.objects.none()
+
+
+def place(pk: int, *, at: datetime) -> None:
+    host = only_host()
+    domain = Domain.objects.without_host().filter(pk=pk).first()
+    if host is not None and domain is not None:
+        domains.assign_host(domain=domain, host=str(host.uuid), by=None, at=at)
+
+
+def place_all(*, at: datetime) -> None:
+    for pk in due(at).values_list("pk", flat=True):
+        place(pk, at=at)

@@ -1,0 +1,94 @@
+"""Questions to running daemons, asked from here as a client would ask them.
+
+`run` asks all at once, each in a thread of its own, and tries again for as long as `place.patience`
+lasts where the daemon may just be coming back.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as NothingYet
+from typing import Protocol as Shape
+
+from deploy.probes import imap, pop3, smtp
+from deploy.probes.values import Found, NotYet, Place, ProbeFailed, Result
+
+PAUSE = 0.2
+
+_MODULES = {
+    "smtp": smtp,
+    "submission": smtp,
+    "submissions": smtp,
+    "imap": imap,
+    "imaps": imap,
+    "pop3": pop3,
+    "pop3s": pop3,
+}
+_COMPARES = {"tls", "starttls"}
+
+
+class Question(Shape):
+    """`deploy.plan.Probe`, or anything with its fields."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def expect(self) -> str: ...
+
+
+def ask(question: Question, place: Place) -> Result:
+    """One question, with patience. Never raises: whatever goes wrong is the answer."""
+    probe = getattr(_MODULES[question.protocol], question.kind)
+    began = time.monotonic()
+    while True:
+        try:
+            found: Found
+            if question.kind in _COMPARES:
+                found = probe(place, question.protocol, question.port, question.expect)
+            else:
+                found = probe(place, question.protocol, question.port)
+            return _result(question, True, found.evidence, found.fingerprint, began)
+        except NotYet as wait:
+            if time.monotonic() - began + PAUSE > place.patience:
+                return _result(question, False, wait.evidence, wait.fingerprint, began)
+            time.sleep(PAUSE)
+        except ProbeFailed as failure:
+            return _result(question, False, failure.evidence, failure.fingerprint, began)
+        except Exception as error:  # noqa: BLE001 - a probe that breaks has not proved anything
+            return _result(question, False, f"{type(error).__name__}: {error}", "", began)
+
+
+def _result(question: Question, ok: bool, evidence: str, fingerprint: str, began: float) -> Result:
+    return Result(
+        kind=question.kind,
+        protocol=question.protocol,
+        port=question.port,
+        ok=ok,
+        evidence=evidence[:2000],
+        fingerprint=fingerprint,
+        ms=round(1000 * (time.monotonic() - began)),
+    )
+
+
+def run(
+    questions: Iterable[Question],
+    place: Place,
+    *,
+    beat: Callable[[], None] = lambda: None,
+    together: int = 8,
+) -> Iterator[Result]:
+    """Ask them all; yield the answers as they come. `beat` is called at least every two seconds."""
+    with ThreadPoolExecutor(max_workers=together, thread_name_prefix="probe") as pool:
+        waiting = {pool.submit(ask, question, place) for question in questions}
+        while waiting:
+            try:
+                for future in as_completed(waiting, timeout=2):
+                    waiting.discard(future)
+                    yield future.result()
+            except NothingYet:
+                pass
+            beat()

@@ -1,0 +1,57 @@
+"""TLS as a mail client does it: chain to our root, name, dates; and which certificate was served.
+
+`openssl s_client` prints "Verify return code: 0" even where no certificate came: here the peer's
+certificate is always there, or the handshake fails.
+"""
+
+import hashlib
+import socket
+import ssl
+from dataclasses import dataclass
+
+from deploy.probes.values import Found, NotYet, Place, ProbeFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    fingerprint: str
+    version: str
+    cipher: str
+
+    @property
+    def evidence(self) -> str:
+        return f"{self.version} {self.cipher}, SHA-256 {self.fingerprint}"
+
+
+def context(place: Place) -> ssl.SSLContext:
+    """Trusts the given authorities and nobody else."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.load_verify_locations(cadata=place.ca_pem.decode("ascii"))
+    return made
+
+
+def handshake(plain: socket.socket, place: Place) -> tuple[ssl.SSLSocket, Served]:
+    try:
+        secure = context(place).wrap_socket(plain, server_hostname=place.fqdn)
+    except ssl.SSLCertVerificationError as error:
+        # Not final: the old certificate, not trusted here, may be served for a moment longer.
+        raise NotYet(f"certificate refused: {error.verify_message}") from error
+    except (OSError, ssl.SSLError) as error:
+        raise NotYet(f"TLS failed: {error or type(error).__name__}") from error
+    certificate = secure.getpeercert(binary_form=True)
+    cipher = secure.cipher()
+    if not certificate or not cipher:
+        raise ProbeFailed("no certificate was served")
+    return secure, Served(
+        fingerprint=hashlib.sha256(certificate).hexdigest(),
+        version=secure.version() or "",
+        cipher=cipher[0],
+    )
+
+
+def compare(served: Served, expected: str) -> Found:
+    """The daemon serves exactly the certificate that was deployed, or still another one."""
+    if served.fingerprint != expected:
+        raise NotYet(f"another certificate is served: {served.evidence}", served.fingerprint)
+    return Found(served.evidence, served.fingerprint)

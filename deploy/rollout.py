@@ -1,0 +1,213 @@
+"""Putting a configuration live: the preview, and asking for it.
+
+    rollout = request(hosts=[host], by=me, at=now)             # rows, and a nudge
+    carriage.carry_out(host_rollout_pk)                        # the task's one call
+
+`request` renders, plans and refuses what cannot work, then stores one `Generation` and one
+`HostRollout` a host. `deploy.carriage` claims the row and goes through `states.TABLE`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils.translation import gettext_lazy as _
+
+from core import audit
+from core.errors import Refusal
+from core.models import Operator
+from core.nudge import nudge
+from deploy import plan as planning
+from deploy import sentences, snapshot
+from deploy.bundle import Bundle
+from deploy.models import Generation, Host, HostRollout, Rollout
+from deploy.plan import Plan
+from deploy.render import CannotRender
+from deploy.render.values import Snapshot, from_record, to_record
+
+TASK = "deploy.carry_out"
+GIVE_UP_AFTER = timedelta(minutes=10)
+
+
+class NotReady(Refusal):
+    """The host is still being added."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(
+            _("%(host)s is not connected yet. Finish adding it first.") % {"host": host.fqdn}
+        )
+
+
+class Objected(Refusal):
+    """The plan says that it cannot work."""
+
+
+class UnderWay(Refusal):
+    status = 409
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(
+            _("Something is being put live on %(host)s already. Wait until it has ended.")
+            % {"host": host.fqdn}
+        )
+
+
+class NothingToDo(Refusal):
+    def __init__(self, host: Host) -> None:
+        super().__init__(
+            _("%(host)s is already as it should be: nothing differs.") % {"host": host.fqdn}
+        )
+
+
+class NotKept(Refusal):
+    def __init__(self) -> None:
+        super().__init__(_("Only a generation that was live before can be gone back to."))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a host would be given."""
+
+    snapshot: Snapshot
+    bundle: Bundle
+    certificate_id: int | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The plan page: what would happen, before anybody asks for it."""
+
+    host: Host
+    live: Generation | None
+    wanted: Wanted | None
+    plan: Plan | None
+    changes: tuple[planning.Change, ...]
+    objections: tuple[str, ...]
+
+    @property
+    def may_go(self) -> bool:
+        return self.plan is not None and not self.objections and not self.plan.is_empty
+
+
+def live_generation(host: Host) -> Generation | None:
+    return Generation.objects.live().filter(host=host).first()
+
+
+def preview(host: Host, *, to: Generation | None = None) -> Preview:
+    """What putting the host live would do; with `to`, what going back to that generation would."""
+    live = live_generation(host)
+    objections: list[str] = []
+    wanted: Wanted | None = None
+    try:
+        wanted = _of_generation(to) if to else _wanted(host)
+    except CannotRender as error:
+        objections.append(sentences.cannot_render(error))
+    if wanted is None:
+        if not objections:
+            objections.append(sentences.problem("no_certificate"))
+        return Preview(host, live, None, None, (), tuple(objections))
+    plan = planning.plan(host.reported(), live.bundle() if live else None, wanted.bundle)
+    objections += [sentences.problem(each.code, each.value) for each in plan.objections]
+    before = _snapshot_of(live) if live else None
+    return Preview(
+        host, live, wanted, plan, planning.describe(before, wanted.snapshot), tuple(objections)
+    )
+
+
+def _snapshot_of(generation: Generation) -> Snapshot:
+    return from_record(generation.snapshot)
+
+
+def _wanted(host: Host) -> Wanted | None:
+    made = snapshot.of_host(host)
+    if made is None:
+        return None
+    return Wanted(made, snapshot.rendered(made), host.certificate_id)
+
+
+def _of_generation(generation: Generation) -> Wanted:
+    return Wanted(_snapshot_of(generation), generation.bundle(), generation.certificate_id)
+
+
+def request(
+    *,
+    hosts: Sequence[Host],
+    by: Operator | None,
+    at: datetime,
+    reason: str = "",
+    to: Generation | None = None,
+    even_if_same: bool = False,
+) -> Rollout:
+    """Put what is wanted live on each host, or (`to`, one host) an earlier generation again.
+
+    Raises NotReady, Objected, UnderWay, NothingToDo, NotKept; nothing is stored then.
+    """
+    previews = [_checked(host, to, even_if_same) for host in hosts]
+    with transaction.atomic():
+        rollout = Rollout.objects.create(created_at=at, created_by=by, reason=reason)
+        for view in previews:
+            _add(rollout, view, to, by, at)
+    return rollout
+
+
+def _checked(host: Host, to: Generation | None, even_if_same: bool) -> Preview:
+    if not host.is_ready:
+        raise NotReady(host)
+    if to is not None and (to.host_id != host.pk or to.state != Generation.KEPT):
+        raise NotKept()
+    view = preview(host, to=to)
+    if view.objections:
+        raise Objected(" ".join(view.objections))
+    if view.plan is not None and view.plan.is_empty and not even_if_same:
+        raise NothingToDo(host)
+    return view
+
+
+def _add(
+    rollout: Rollout, view: Preview, to: Generation | None, by: Operator | None, at: datetime
+) -> HostRollout:
+    assert view.wanted is not None
+    host, wanted = view.host, view.wanted
+    top = Generation.objects.filter(host=host).aggregate(top=Max("number"))["top"] or 0
+    generation = Generation.objects.create(
+        host=host,
+        number=top + 1,
+        digest=wanted.bundle.digest,
+        files=Generation.pack(wanted.bundle),
+        snapshot=to_record(wanted.snapshot),
+        key_id=wanted.snapshot.tls.key_id,
+        fingerprint=wanted.bundle.fingerprint_sha256,
+        certificate_id=wanted.certificate_id,
+        came_from=to,
+        reason=rollout.reason,
+        created_at=at,
+        created_by=by,
+    )
+    try:
+        with transaction.atomic():
+            row = HostRollout.objects.create(
+                rollout=rollout,
+                host=host,
+                generation=generation,
+                base=view.live.number if view.live else 0,
+                give_up_at=at + GIVE_UP_AFTER,
+            )
+    except IntegrityError:
+        raise UnderWay(host) from None
+    audit.record(
+        by=by,
+        at=at,
+        action="deploy.rollout.requested",
+        subject=host.fqdn,
+        detail={
+            "rollout": rollout.pk,
+            "generation": generation.number,
+            "base": row.base,
+            "digest": generation.digest,
+            **({"back_to": to.number} if to else {}),
+        },
+    )
+    nudge(TASK, row.pk)
+    return row

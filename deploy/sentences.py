@@ -1,0 +1,169 @@
+"""What codes and steps are called on the page. Rows store codes and the daemons' own words; the
+words around them are chosen when they are shown, in the reader's language.
+"""
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from deploy.render import CannotRender
+
+Text = str | Promise
+
+PROBLEMS: Mapping[str, Text] = {
+    # before anything was asked of the host
+    "unreachable": _("The server does not answer at its address: %(detail)s"),
+    "host_key": _(
+        "Another machine answers at this address: its SSH key is not the one you confirmed. If the "
+        "server was installed anew, remove it here and add it again."
+    ),
+    "login": _(
+        "The server does not accept the console's key. Run the command on the server's page again."
+    ),
+    "broken": _("The connection ended in the middle: %(detail)s"),
+    # refused
+    "refused": _("The server's own check refused the new configuration: %(detail)s"),
+    "base_moved": _(
+        "Something else changed the server in the meantime. Look at the difference again, then put "
+        "it live."
+    ),
+    "busy": _("The server is busy with another request. Try again in a minute."),
+    "accounts": _("The accounts could not be copied to the server: %(detail)s"),
+    "host_error": _("The server's helper refused: %(detail)s"),
+    "key_mismatch": _("The certificate does not belong to the key on the server: %(detail)s"),
+    # after the switch
+    "switch_failed": _("A daemon did not come back with the new configuration: %(detail)s"),
+    "probe_failed": _("The running daemons did not prove the new configuration: %(detail)s"),
+    "worker_lost": _(
+        "The worker ended in the middle. The server is on the configuration it had before."
+    ),
+    "went_back": _("The server heard nothing from the console in time and went back by itself."),
+    "rollback": _("Going back failed: %(detail)s"),
+    "silent": _(
+        "The server has not answered since the switch. It goes back by itself when it hears "
+        "nothing; look at it, then check the connection."
+    ),
+    # jobs
+    "no_helper": _("The helper on the server did not answer as expected: %(detail)s"),
+    "other_host": _("The server's helper belongs to another console or another host entry."),
+    "order_refused": _("The certificate was refused: %(detail)s"),
+    "practice": _("The practice host could not be made: %(detail)s"),
+    "internal": _("Something went wrong in the console: %(detail)s"),
+    # accounts
+    "ahead": _(
+        "The server knows newer accounts (change %(detail)s) than this console: the console was "
+        "probably restored from a backup. Nothing is sent until you decide."
+    ),
+    "too_many_removed": _(
+        "This would remove many mailboxes of one domain at once (%(detail)s). Nothing is sent "
+        "until you say that it is meant."
+    ),
+}
+
+STEPS: Mapping[str, Text] = {
+    "connect": _("Connected to the server"),
+    "resume": _("Another worker took over"),
+    "stage": _("Configuration copied to the server"),
+    "accounts": _("Accounts copied to the server"),
+    "validate": _("Checked on the server"),
+    "switch": _("Switched to the new generation"),
+    "probe": _("Proved from outside"),
+    "probe.login": _("A login made for the proof"),
+    "probe.login.removed": _("The login for the proof removed"),
+    "confirm": _("Kept: the server will not go back by itself any more"),
+    "rollback": _("Gone back to the generation before"),
+    "wait": _("Waiting for the server"),
+}
+
+KINDS: Mapping[str, Text] = {
+    "starttls": _("STARTTLS serves the certificate just deployed"),
+    "tls": _("TLS serves the certificate just deployed"),
+    "auth_right": _("The right password opens"),
+    "auth_wrong": _("A wrong password is refused"),
+    "auth_in_clear": _("No login without TLS"),
+    "unknown_recipient": _("An unknown recipient is refused at once"),
+    "postmaster": _("Mail for the postmaster is taken"),
+    "relay": _("Relaying for strangers is refused"),
+}
+
+PORTS: Mapping[str, str] = {
+    "smtp": "SMTP 25",
+    "submission": "SMTP 587",
+    "submissions": "SMTP 465",
+    "imap": "IMAP 143",
+    "imaps": "IMAPS 993",
+    "pop3": "POP3 110",
+    "pop3s": "POP3S 995",
+}
+
+OBJECTIONS: Mapping[str, Text] = {
+    "fqdn": _(
+        "The server's own name is not fully qualified, which costs Sendmail a minute at each "
+        "start. Add a line to /etc/hosts there (address, full name, short name), then check again."
+    ),
+    "no_sendmail": _("Sendmail is not installed on the server."),
+    "no_dovecot": _("Dovecot is not installed on the server."),
+    "dovecot_version": _("Dovecot %(detail)s is not supported: 2.3 and 2.4 are."),
+    "no_certificate": _("The server has no certificate yet. Ask for one first."),
+}
+
+
+CANNOT_RENDER: Mapping[str, Text] = {
+    "not_a_host_name": _(
+        "“%(detail)s” is not a host name: use lower-case letters, digits, hyphens and dots, as in "
+        "mail.example.com."
+    ),
+    "not_fully_qualified": _(
+        "“%(detail)s” is not a full host name: mail servers need one with a domain, as in "
+        "mail.example.com."
+    ),
+    "not_an_address": _("“%(detail)s” is not an address to listen on."),
+    "out_of_range": _("The message size must be between 1 and 2047 MB."),
+    "not_a_word": _("“%(detail)s” cannot be written into a configuration file."),
+    "not_ascii": _("Line %(detail)s has characters outside ASCII; only comment lines may."),
+    "refused_word": _(
+        "“%(detail)s” could run programs or read files on the server while the configuration is "
+        "built."
+    ),
+    "continued_line": _("Line %(detail)s ends with a backslash: write it in one line."),
+    "refused_setting": _(
+        "“%(detail)s” may not be set here: it would write passwords into the log, let suspended "
+        "accounts in, hide lines from the check, or must come first."
+    ),
+    "too_long": _("At most 64 KB."),
+    "control_character": _(
+        "There is a character that cannot be shown (%(detail)s): type the line anew."
+    ),
+}
+
+
+def cannot_render(error: CannotRender) -> str:
+    sentence = CANNOT_RENDER.get(error.problem)
+    return str(sentence) % {"detail": error.detail[:60]} if sentence else str(error)
+
+
+def problem(code: str, detail: str = "") -> str:
+    """The sentence of a stored problem; a code without a sentence shows its words alone."""
+    if not code:
+        return ""
+    sentence = PROBLEMS.get(code) or OBJECTIONS.get(code)
+    return str(sentence) % {"detail": detail} if sentence else f"{code}: {detail}"
+
+
+def step(name: str) -> str:
+    """What a line of a rollout's log is called; the helper's own finer steps keep their names."""
+    if name in STEPS:
+        return str(STEPS[name])
+    first, _dot, rest = name.partition(".")
+    if first == "probe":
+        kind, _dot, protocol = rest.partition(".")
+        if kind in KINDS and protocol in PORTS:
+            return gettext("%(port)s: %(what)s") % {
+                "port": PORTS[protocol],
+                "what": KINDS[kind],
+            }
+    if first in STEPS and rest:
+        return f"{STEPS[first]}: {rest}"
+    return name

@@ -1,0 +1,49 @@
+"""From rows to the frozen values that rendering works on: the only reader of the ca's rows.
+
+    snapshot = of_host(host)                # None as long as the host has no certificate
+    bundle = rendered(snapshot)
+
+Rendering is pure and takes some milliseconds; the change bar asks on every page, so the last few
+bundles are remembered by their snapshot.
+"""
+
+from functools import lru_cache
+
+from deploy.bundle import Bundle
+from deploy.models import Host
+from deploy.render import render
+from deploy.render.values import HostConfig, Snapshot, TlsFiles
+
+KEY_ID_LENGTH = 32
+"""hostctl names a key by the first half of the SHA-256 that ca stores whole."""
+
+
+def config_of(host: Host) -> HostConfig:
+    return HostConfig(
+        fqdn=host.fqdn,
+        message_size_mb=host.message_size_mb,
+        snippet_sendmail=host.snippet_sendmail,
+        snippet_dovecot=host.snippet_dovecot,
+    )
+
+
+def of_host(host: Host) -> Snapshot | None:
+    """What the host should be now; None when it cannot be put live yet (no certificate)."""
+    certificate = host.certificate
+    if certificate is None:
+        return None
+    return Snapshot(
+        host=config_of(host),
+        tls=TlsFiles(
+            chain_pem=certificate.fullchain_pem.encode("ascii"),
+            ca_pem=certificate.root_pem.encode("ascii"),
+            key_id=certificate.key_id[:KEY_ID_LENGTH],
+            fingerprint_sha256=certificate.fingerprint_sha256,
+        ),
+    )
+
+
+@lru_cache(maxsize=256)
+def rendered(snapshot: Snapshot) -> Bundle:
+    """Raises deploy.render.CannotRender with a sentence for the operator."""
+    return render(snapshot)

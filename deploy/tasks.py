@@ -1,0 +1,26 @@
+"""Thin: each names a row; the verbs claim it. Queues and due rows stand in `mailadmin.routes`."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from deploy import accounts_push, carriage, jobs, placement
+
+
+@shared_task(name="deploy.carry_out", ignore_result=True)
+def carry_out(pk: int) -> None:
+    carriage.carry_out(pk)
+
+
+@shared_task(name="deploy.push_accounts", ignore_result=True)
+def push_accounts(key: int | str) -> None:
+    accounts_push.push(key)
+
+
+@shared_task(name="deploy.host_job", ignore_result=True)
+def host_job(pk: int) -> None:
+    jobs.run(pk)
+
+
+@shared_task(name="deploy.place_domain", ignore_result=True)
+def place_domain(pk: int) -> None:
+    placement.place(pk, at=timezone.now())
