@@ -16,7 +16,8 @@ must go on working against a new database, because no rollback ever touches it.
     domain    the domains whose mailboxes live on this host
     meta      one row: the lineage of the console's change log and the last change
               that is in here; `dirty` names the maps still to be rebuilt, so that a
-              power cut between commit and rebuild is repaired by `recover`
+              power cut between commit and rebuild is repaired by `recover`;
+              `own_name` is the server's name that the access map was built for
 
 The last logins are a database of their own, written by Dovecot's dict process.
 """
@@ -29,6 +30,7 @@ STEPS: Tuple[str, ...] = (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         lineage TEXT,
         through_change INTEGER NOT NULL DEFAULT 0,
+        own_name TEXT NOT NULL DEFAULT '',
         dirty TEXT NOT NULL DEFAULT ''
     );
     INSERT INTO meta (id) VALUES (1);

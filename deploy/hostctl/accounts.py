@@ -1,0 +1,210 @@
+"""The accounts on the host: deltas in one transaction, maps, ended sessions.
+
+The payload is JSON lines:
+
+    {"domain": {"name": "example.test"}}
+    {"mailbox": {"address": "anna@example.test", "password": "{ARGON2ID}$argon2id$...",
+                 "can_login": true, "can_send": true, "receives": true, "quota_bytes": 0}}
+    {"alias": {"address": "info@example.test", "targets": ["anna@example.test"]}}
+    {"remove": "old@example.test"}          a mailbox or an alias
+    {"remove_domain": "gone.test"}          with everything in it
+
+A delta says which change it starts from and which it ends at; every line states a whole row,
+so sending one twice ends in the same place.  The host refuses one that leaves a gap
+(`behind`), one older than what it has (`ahead`: the console was restored from a backup), one
+of another console's history (`lineage`), and one that removes more than a twentieth of a
+domain's mailboxes (`too_many_removed`) unless it is forced.
+
+The database is updated in place, never renamed: Dovecot would not notice a new file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import IO, Any, Dict, Iterator, List, Optional, Set
+
+from . import durable, maps, names, paths, schema, sessions
+from .deltas import Change
+from .host import Host
+from .wire import Refused, step
+
+_SHARE = 20
+"""One in so many of a domain's mailboxes may be removed without being asked for again."""
+
+
+def connect(host: Host) -> sqlite3.Connection:
+    """The database, made or brought up to date first; WAL and durable at every commit."""
+    owner = host.owner("root", paths.DATA_GROUP)
+    durable.folder(host.layout.accounts_db.parent, 0o770, owner)
+    for path, steps in (
+        (host.layout.last_login_db, schema.LAST_LOGIN_STEPS),
+        (host.layout.accounts_db, schema.STEPS),
+    ):
+        if not path.exists():
+            durable.create(path, b"", 0o660, owner)
+        database = sqlite3.connect(path, timeout=20, isolation_level=None)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            at = int(database.execute("PRAGMA user_version").fetchone()[0])
+            for number, script in enumerate(steps[at:], start=at + 1):
+                database.executescript(
+                    f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;"
+                )
+        except BaseException:
+            database.close()
+            raise
+        if path == host.layout.accounts_db:
+            return database
+        database.close()
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def opened(host: Host) -> Iterator[sqlite3.Connection]:
+    database = connect(host)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def position(host: Host) -> Dict[str, Any]:
+    """What is in the database, without making one: for `facts`."""
+    if not host.layout.accounts_db.is_file():
+        return {"lineage": None, "through_change": 0, "mailboxes": 0}
+    with opened(host) as database:
+        return _position(database)
+
+
+def _position(database: sqlite3.Connection) -> Dict[str, Any]:
+    lineage, through = database.execute("SELECT lineage, through_change FROM meta").fetchone()
+    (mailboxes,) = database.execute("SELECT count(*) FROM account").fetchone()
+    return {"lineage": lineage, "through_change": through, "mailboxes": mailboxes}
+
+
+def apply(
+    host: Host,
+    *,
+    lineage: str,
+    from_change: int,
+    through_change: int,
+    whole: bool,
+    force: bool,
+    end_sessions: List[str],
+    lines: IO[bytes],
+) -> Dict[str, Any]:
+    ended = sessions.addresses(end_sessions)
+    with opened(host) as database:
+        _may_follow(database, lineage, from_change, through_change, whole, force)
+        with step(host.emit, "accounts.store") as said:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                change = Change(database)
+                change.read(lines, whole)
+                if not force:
+                    _few_enough(change)
+                database.execute(
+                    "UPDATE meta SET lineage = ?, through_change = max(through_change, ?)"
+                    if not (whole and force)
+                    else "UPDATE meta SET lineage = ?, through_change = ?",
+                    (lineage, through_change),
+                )
+                dirty = _dirty(database) | change.touched | set(maps.missing(host))
+                database.execute("UPDATE meta SET dirty = ?", (",".join(sorted(dirty)),))
+                database.execute("COMMIT")
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            said.detail = f"{change.lines} lines, {len(change.removed)} mailboxes removed"
+        leaving = sorted(set(ended) | change.removed)
+        with ThreadPoolExecutor(1) as aside:
+            # At once, and again after the maps: a login that was under way at the first
+            # time is in the list of sessions by the second.
+            kicked = aside.submit(sessions.end, host, leaving)
+            rebuilt = rebuild(host, database)
+            again = kicked.result() + sessions.end(host, leaving)
+        return {
+            **_position(database),
+            "removed": len(change.removed),
+            "kicked": again,
+            "maps": rebuilt,
+        }
+
+
+def _may_follow(
+    database: sqlite3.Connection,
+    lineage: str,
+    from_change: int,
+    through_change: int,
+    whole: bool,
+    force: bool,
+) -> None:
+    stored, through = database.execute("SELECT lineage, through_change FROM meta").fetchone()
+    if stored is None and not whole:
+        raise Refused("behind", "This host has no accounts yet: send all.", through_change=0)
+    if stored is not None and stored != lineage and not (whole and force):
+        raise Refused(
+            "lineage",
+            "The accounts on this host come from another console, or from before a restore.",
+            lineage=stored,
+            through_change=through,
+        )
+    if stored == lineage and through > through_change and not (whole and force):
+        raise Refused(
+            "ahead",
+            f"This host already has change {through}, the console only {through_change}: "
+            "it may have been restored from an old backup.",
+            through_change=through,
+        )
+    if not whole and through < from_change:
+        raise Refused(
+            "behind",
+            f"This host has the changes up to {through} only: send what is missing.",
+            through_change=through,
+        )
+
+
+def _few_enough(change: Change) -> None:
+    for domain, had in sorted(change.had.items()):
+        lost = sum(1 for address in change.removed if address.endswith("@" + domain))
+        if lost > max(1, had // _SHARE):
+            raise Refused(
+                "too_many_removed",
+                f"{lost} of the {had} mailboxes of {domain} would be removed.",
+                domain=domain,
+                removed=lost,
+                mailboxes=had,
+            )
+
+
+def _dirty(database: sqlite3.Connection) -> Set[str]:
+    (names,) = database.execute("SELECT dirty FROM meta").fetchone()
+    return {name for name in names.split(",") if name in maps.MAKERS}
+
+
+def rebuild(host: Host, database: sqlite3.Connection, name: Optional[str] = None) -> List[str]:
+    """Rebuilds the maps that are marked, missing, or made for another name of the server."""
+    name = name if name is not None else names.own(host)
+    (built_for,) = database.execute("SELECT own_name FROM meta").fetchone()
+    todo = _dirty(database) | set(maps.missing(host))
+    if name != built_for:
+        todo.add("access")
+    done = []
+    for each in maps.MAKERS:
+        if each not in todo:
+            continue
+        with step(host.emit, f"accounts.map.{each}") as said:
+            said.detail = f"{maps.build(host, database, each, name)} entries"
+        done.append(each)
+    if done or name != built_for:
+        database.execute("UPDATE meta SET dirty = '', own_name = ?", (name,))
+    return done
+
+
+def refresh(host: Host, name: Optional[str] = None) -> List[str]:
+    """Brings the maps in line with the database; nothing to do is the usual case."""
+    with opened(host) as database:
+        return rebuild(host, database, name)

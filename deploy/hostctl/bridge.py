@@ -1,0 +1,236 @@
+"""The auth bridge: saslauthd's protocol in front, Dovecot's auth protocol behind.
+
+Sendmail's SASL library asks a socket; Dovecot knows the passwords.  `saslauthd -a rimap`
+between them makes every login come from 127.0.0.1, so that four wrong passwords slow down
+everybody, and runs a whole IMAP session for each.
+
+    <- 4 counted strings: login, password, service, realm (16-bit big-endian length first)
+    -> 1 counted string: "OK" or "NO"; closed without a word when nobody could be asked
+
+    -> VERSION 1 2 / CPID n, then AUTH 1 PLAIN service=smtp secured no-penalty nologin resp=...
+    <- OK 1 user=... | FAIL 1 user=... [temp] [reason=...]    (fields separated by TAB)
+
+The request carries no client address, so Dovecot's penalty must be off (`no-penalty`: without
+it a bystander waits 15 s after nine wrong passwords of somebody else).  In its place wrong
+passwords delay the next check of the *same account*: three are free, then 1, 2, 4 s between
+checks.  A backend that is down is tried for some seconds; what cannot be answered is not
+answered `NO`, which the client would take for a wrong password.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import struct
+import sys
+import syslog
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import BinaryIO, Callable, Optional, Tuple
+
+from . import durable, paths
+
+THREADS = 64
+_BACKEND_PATIENCE = 6.0  # Dovecot's restart: 3.0 s
+_CLIENT_SECONDS = 30.0
+_MOST_LOGIN, _MOST_PASSWORD = 320, 1024
+
+
+class BackendDown(Exception):
+    pass
+
+
+class Delays:
+    """Per account, the time of the next check.  Checks line up: each takes a place in time."""
+
+    FREE = 3
+    LONGEST = 4.0
+    PATIENCE = 20.0
+    FORGET = 600.0
+    MOST = 10_000
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        # account -> (failures in a row, when the next check may be, when it last failed)
+        self._known: "OrderedDict[str, Tuple[int, float, float]]" = OrderedDict()
+
+    def _between(self, failures: int) -> float:
+        if failures < self.FREE:
+            return 0.0
+        return min(self.LONGEST, 2.0 ** (failures - self.FREE))
+
+    def turn(self, account: str) -> Optional[float]:
+        """Seconds to wait before this check; None: the line is too long, nobody is asked."""
+        with self._lock:
+            now = self._clock()
+            failures, free_at, failed_at = self._known.get(account, (0, 0.0, 0.0))
+            if not failures or now - failed_at > self.FORGET:
+                return 0.0
+            start = max(now, free_at)
+            if start - now > self.PATIENCE:
+                return None
+            self._known[account] = (failures, start + self._between(failures), failed_at)
+            return start - now
+
+    def failed(self, account: str) -> None:
+        with self._lock:
+            now = self._clock()
+            failures, free_at, _ = self._known.pop(account, (0, 0.0, 0.0))
+            failures += 1
+            self._known[account] = (failures, max(free_at, now + self._between(failures)), now)
+            while len(self._known) > self.MOST:
+                self._known.popitem(last=False)
+
+    def succeeded(self, account: str) -> None:
+        with self._lock:
+            self._known.pop(account, None)
+
+
+def ask_dovecot(path: str, login: bytes, password: bytes) -> Tuple[bool, str]:
+    """Whether Dovecot lets this login in, and why not.  Raises BackendDown."""
+    if b"\0" in login or b"\0" in password:
+        return False, "NUL"
+    until = time.monotonic() + _BACKEND_PATIENCE
+    while True:
+        try:
+            return _ask_once(path, login, password)
+        except (OSError, BackendDown) as failure:
+            if time.monotonic() > until:
+                raise BackendDown(str(failure)) from None
+            time.sleep(0.2)
+
+
+def _ask_once(path: str, login: bytes, password: bytes) -> Tuple[bool, str]:
+    with socket.socket(socket.AF_UNIX) as backend:
+        backend.settimeout(30)
+        backend.connect(path)
+        stream = backend.makefile("rb")
+        process = os.getpid() * 1000 + threading.get_ident() % 1000
+        backend.sendall(b"VERSION\t1\t2\nCPID\t%d\n" % (process % 2**31))
+        for line in stream:
+            if line.strip() == b"DONE":
+                break
+        else:
+            raise BackendDown("no greeting")
+        initial = base64.b64encode(b"\0" + login + b"\0" + password)
+        backend.sendall(
+            b"AUTH\t1\tPLAIN\tservice=smtp\tsecured\tno-penalty\tnologin\tresp=" + initial + b"\n"
+        )
+        fields = stream.readline().rstrip(b"\n").split(b"\t")
+    if fields[0] == b"OK":
+        # A login that is allowed nothing but to be told so must not send either.
+        return (False, "nologin") if b"nologin" in fields else (True, "")
+    if fields[0] != b"FAIL" or b"temp" in fields:
+        raise BackendDown("temporary failure" if fields[0] == b"FAIL" else "no answer")
+    why = [f for f in fields[2:] if not f.startswith(b"user=")]
+    return False, b" ".join(why).decode("utf-8", "replace")
+
+
+def _counted(stream: BinaryIO, most: int) -> bytes:
+    head = stream.read(2)
+    if len(head) < 2:
+        raise EOFError
+    (length,) = struct.unpack(">H", head)
+    if length > most:
+        raise ValueError("too long")
+    text = stream.read(length)
+    if len(text) < length:
+        raise EOFError
+    return text
+
+
+class Bridge:
+    def __init__(self, backend: str, delays: Optional[Delays] = None) -> None:
+        self.backend = backend
+        self.delays = delays or Delays()
+
+    def answer(self, client: socket.socket) -> None:
+        """One question of the SASL library, from its first byte to the end of the connection."""
+        with client:
+            client.settimeout(_CLIENT_SECONDS)
+            stream = client.makefile("rb")
+            try:
+                login = _counted(stream, _MOST_LOGIN)
+                password = _counted(stream, _MOST_PASSWORD)
+                service = _counted(stream, 64)
+                realm = _counted(stream, 255)
+            except (EOFError, ValueError, OSError):
+                return
+            if realm and b"@" not in login:
+                login += b"@" + realm
+            name = login.decode("utf-8", "replace").lower()
+            wait = self.delays.turn(name)
+            if wait is None:
+                syslog.syslog(syslog.LOG_WARNING, f"too many attempts user={name!a}")
+                return
+            time.sleep(wait)
+            try:
+                allowed, why = ask_dovecot(self.backend, login, password)
+            except BackendDown as failure:
+                # The client is told 535 all the same; this line is what to raise an alarm on.
+                syslog.syslog(syslog.LOG_ERR, f"backend down: {failure}")
+                return
+            if allowed:
+                self.delays.succeeded(name)
+            else:
+                self.delays.failed(name)
+            told = f"{'ok' if allowed else 'failed'} user={name!a}"
+            syslog.syslog(f"{told} service={service.decode('ascii', 'replace')!a} {why}")
+            reply = b"OK" if allowed else b"NO"
+            with contextlib.suppress(OSError):
+                client.sendall(struct.pack(">H", len(reply)) + reply)
+
+    def serve(self, listener: socket.socket) -> None:
+        room = threading.BoundedSemaphore(THREADS)
+
+        def one(client: socket.socket) -> None:
+            try:
+                self.answer(client)
+            finally:
+                room.release()
+
+        while True:
+            room.acquire()
+            client, _ = listener.accept()
+            threading.Thread(target=one, args=(client,), daemon=True).start()
+
+
+def listen(path: Path) -> socket.socket:
+    """The socket, in place only when it can be connected to."""
+    beside = path.with_name(path.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        beside.unlink()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(beside))
+    beside.chmod(0o600)
+    listener.listen(128)
+    os.replace(beside, path)
+    return listener
+
+
+def main(layout: paths.Layout, *, detach: bool) -> None:
+    """Binds as root, detaches, gives up root for Dovecot's user, serves until TERM."""
+    syslog.openlog("mailadmin-bridge", syslog.LOG_PID, syslog.LOG_MAIL)
+    durable.folder(layout.run, 0o755)
+    listener = listen(layout.at(paths.BRIDGE_SOCKET))
+    if detach and os.fork():
+        os._exit(0)
+    if detach:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for handle in (0, 1, 2):
+            os.dup2(null, handle)
+    durable.write(layout.at(paths.BRIDGE_PID), f"{os.getpid()}\n".encode(), 0o644)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    user = pwd.getpwnam(paths.BRIDGE_USER)
+    os.setgroups([])
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+    Bridge(paths.DOVECOT_AUTH_SOCKET).serve(listener)

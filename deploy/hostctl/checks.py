@@ -1,0 +1,191 @@
+"""Validation of a staged generation, in layers, because no daemon's own check is enough.
+
+    text          macros that run programs, settings that log passwords
+    m4            sendmail.mc -> sendmail.cf, as nobody, with the running of programs taken out
+    certificate   pair, dates, chain, name
+    sasl          Sendmail.conf asks our bridge and offers nothing else
+    sendmail      -bv (syntax, queue, mailer) and a -bs dialogue (TLS, maps, gate)
+    dovecot       doveconf
+
+Everything is checked before it is refused or passed; the first failure refuses.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import pwd
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+from . import accounts, certificates, dialogue, durable, generations, names, paths
+from .host import Host
+from .services import Sendmail
+from .wire import Refused, step
+
+M4 = "/usr/bin/m4"
+DOVECONF = "/usr/bin/doveconf"
+_CF_CAP = 4 * 1024 * 1024
+_MACROS = ("syscmd", "esyscmd", "builtin", "indir", "debugfile", "maketemp", "mkstemp")
+_RUNS_PROGRAMS = re.compile(r"\b(?:%s)\b" % "|".join(_MACROS))
+_LOGS_PASSWORDS = re.compile(
+    r"^\s*(auth_debug|auth_debug_passwords|auth_verbose_passwords)\s*=\s*(?!no\b)", re.M
+)
+_UNKNOWN = "no-such-user-here"
+
+
+def validate(host: Host, *, generation: int) -> Dict[str, Any]:
+    values = generations.manifest(host, generation)
+    if values is None or generation == 0:
+        raise Refused("not_staged", f"Generation {generation} is not on this host.")
+    folder = host.layout.generation(generation)
+    if generation != generations.current(host):
+        with step(host.emit, "validate.text"):
+            text(folder)
+        with step(host.emit, "validate.m4") as said:
+            cf = build_cf(host, folder)
+            values["installed"][paths.BUILT_CF] = hashlib.sha256(cf).hexdigest()
+            said.detail = f"{len(cf.splitlines())} lines"
+    name = names.of_cf(folder / paths.BUILT_CF) or names.own(host)
+    with step(host.emit, "validate.certificate") as said:
+        said.detail = certificates.check(host, folder, name)
+    with step(host.emit, "validate.sasl"):
+        sasl(host, folder)
+    accounts.refresh(host, name)
+    with step(host.emit, "validate.sendmail") as said:
+        said.detail = sendmail(host, folder)
+    with step(host.emit, "validate.dovecot"):
+        dovecot(host, folder)
+    values["validated"] = True
+    generations.write_manifest(host, folder, values)
+    return {"generation": generation}
+
+
+def text(folder: Path) -> None:
+    """m4 could run any program while it expands; what it may do is root's business alone."""
+    mc = (folder / "sendmail/sendmail.mc").read_text("utf-8", "replace")
+    for number, line in enumerate(mc.splitlines(), start=1):
+        found = _RUNS_PROGRAMS.search(line)
+        if found:
+            raise Refused(
+                "refused",
+                f"sendmail.mc line {number} uses the macro {found.group()}, which is not allowed.",
+            )
+    for path in sorted((folder / "dovecot").glob("*.conf")):
+        found = _LOGS_PASSWORDS.search(path.read_text("utf-8", "replace"))
+        if found:
+            raise Refused(
+                "refused", f"{path.name} sets {found.group(1)}, which writes passwords to the log."
+            )
+
+
+def build_cf(host: Host, folder: Path) -> bytes:
+    """Runs m4 as nobody on the staged mc and writes the cf beside it."""
+    user: Optional[Tuple[int, int]] = None
+    if host.real:
+        nobody = pwd.getpwnam("nobody")
+        user = (nobody.pw_uid, nobody.pw_gid)
+    argv = [M4, "-D_NO_MAKEINFO_"]
+    for macro in _MACROS:
+        argv += ["-U", macro]
+    ran = host.run(
+        [*argv, str(folder / "sendmail/sendmail.mc")], timeout=30, user=user, file_cap=_CF_CAP
+    )
+    if ran.status != 0:
+        raise Refused("refused", f"m4 refuses sendmail.mc: {ran.words}")
+    if ran.err.strip():
+        raise Refused("refused", f"m4 complains about sendmail.mc: {ran.words}")
+    if len(ran.out) >= _CF_CAP or not ran.out.strip():
+        raise Refused("refused", "m4 makes no usable sendmail.cf of sendmail.mc.")
+    durable.write(folder / paths.BUILT_CF, ran.out, 0o644, host.owner("root", "root"))
+    return ran.out
+
+
+def sasl(host: Host, folder: Path) -> None:
+    settings = {}
+    for line in (folder / "sendmail/Sendmail.conf").read_text("utf-8", "replace").splitlines():
+        name, colon, value = line.partition(":")
+        if colon and not line.lstrip().startswith("#"):
+            settings[name.strip()] = value.strip()
+    if settings.get("pwcheck_method") != "saslauthd":
+        raise Refused("refused", "Sendmail.conf does not check passwords through the bridge.")
+    if settings.get("saslauthd_path") != paths.BRIDGE_SOCKET:
+        raise Refused("refused", f"Sendmail.conf does not ask {paths.BRIDGE_SOCKET}.")
+    offered = set(settings.get("mech_list", "").upper().split())
+    if not offered or offered - {"PLAIN", "LOGIN"}:
+        raise Refused("refused", "Sendmail.conf offers mechanisms the bridge cannot answer.")
+    if host.real and not glob.glob("/usr/lib/*/sasl2/libplain.so*"):
+        raise Refused("refused", "SASL's mechanisms are missing: install libsasl2-modules.")
+
+
+def sendmail(host: Host, folder: Path) -> str:
+    cf = folder / paths.BUILT_CF
+    known, domain = _recipients(host)
+    told = host.run([Sendmail.binary, "-C", str(cf), "-bv", "root"], timeout=75)
+    if told.status not in (0, 67):  # 67: no such user is an answer, not a broken file
+        raise Refused("refused", f"Sendmail refuses the configuration: {told.words}")
+    if known:
+        told = host.run([Sendmail.binary, "-C", str(cf), "-bv", known], timeout=75)
+        routed = told.out.decode("utf-8", "replace")
+        if told.status != 0 or not re.search(r"deliverable|mailer", routed):
+            raise Refused("refused", f"Sendmail cannot deliver to {known}: {told.words}")
+    with dialogue.open_with(Sendmail.binary, cf) as smtp:
+        _expect(smtp.greeting(), 220, "the greeting")
+        _, lines = _expect(smtp.say("EHLO localhost"), 250, "EHLO")
+        if not any(line[4:].strip().upper() == "STARTTLS" for line in lines):
+            raise Refused(
+                "refused", "Sendmail would not offer STARTTLS: it cannot use this certificate."
+            )
+        if any(line[4:].upper().startswith("AUTH") for line in lines):
+            raise Refused("refused", "Sendmail would offer AUTH without TLS.")
+        if not domain:
+            smtp.say("QUIT")
+            return "STARTTLS; no domains on this host yet"
+        _expect(smtp.say("MAIL FROM:<>"), 250, "MAIL")
+        _expect(smtp.say(f"RCPT TO:<{known}>"), 250, f"a recipient that exists ({known})")
+        _expect(smtp.say(f"RCPT TO:<{_UNKNOWN}@{domain}>"), 550, "a recipient that does not exist")
+        smtp.say("RSET")
+        smtp.say("QUIT")
+    return f"STARTTLS; {known} accepted, {_UNKNOWN}@{domain} refused"
+
+
+def _expect(reply: dialogue.Reply, code: int, to: str) -> dialogue.Reply:
+    if reply[0] != code:
+        raise Refused(
+            "refused", f"Sendmail answers {' / '.join(reply[1])[:400]} to {to}, not {code}."
+        )
+    return reply
+
+
+def _recipients(host: Host) -> Tuple[str, str]:
+    """A recipient that must be accepted, and its domain; empty before the first domain."""
+    with accounts.opened(host) as database:
+        row = database.execute("SELECT address FROM account WHERE receives = 1 LIMIT 1").fetchone()
+        if row is not None:
+            return row[0], row[0].rpartition("@")[2]
+        return _role(database)
+
+
+def _role(database: sqlite3.Connection) -> Tuple[str, str]:
+    row = database.execute("SELECT name FROM domain ORDER BY name LIMIT 1").fetchone()
+    return (f"postmaster@{row[0]}", row[0]) if row is not None else ("", "")
+
+
+def dovecot(host: Host, folder: Path) -> None:
+    conf = folder / paths.DOVECOT_LINK
+    if not conf.exists():
+        raise Refused("refused", "The generation has no configuration for this host's Dovecot.")
+    told = host.run([DOVECONF, "-c", str(conf), "-n"], timeout=30)
+    if told.status != 0:
+        raise Refused("refused", f"Dovecot refuses the configuration: {told.words}")
+    live = told.out.decode("utf-8", "replace")
+    if not live.strip():
+        raise Refused("refused", "Dovecot finds nothing in its configuration.")
+    if _LOGS_PASSWORDS.search(live):
+        raise Refused("refused", "The configuration makes Dovecot write passwords to the log.")
+    # -x reads the files that settings name, where this version has them in its settings.
+    told = host.run([DOVECONF, "-c", str(conf), "-n", "-x"], timeout=30)
+    if told.status != 0:
+        raise Refused("refused", f"Dovecot refuses the configuration: {told.words}")

@@ -1,0 +1,132 @@
+"""Sendmail's maps, built from the accounts' database, so that the two cannot disagree.
+
+    access       To:root@mail.example.test      RELAY     the server's own name comes first: an
+                 To:mail.example.test           OK        entry of a domain matches what is below it
+                 To:alice@example.test          RELAY
+                 To:closed@example.test         ERROR:5.2.1:550 Mailbox does not accept mail
+                 To:example.test                ERROR:5.1.1:550 No such user here
+    aliases      sales@example.test             alice@example.test, bob@example.test
+                 postmaster@example.test        root      when nobody else takes it
+    mailertable  example.test                   dovecot:localhost
+    sendas       alice@example.test:sales@example.test    OK
+    cansend      alice@example.test             OK
+
+Only what a change touches is rebuilt, beside the live file, then renamed: connections that are
+open go on with the old map, the next one reads the new.  Columns are separated by one TAB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from typing import Callable, Dict, Iterable, Iterator, Tuple
+
+from . import durable, paths
+from .host import Host
+from .wire import Refused
+
+MAKEMAP = "/usr/sbin/makemap"
+ROLES = ("postmaster", "abuse")
+OWN_ROLES = ("root", "postmaster", "abuse", "mailer-daemon")
+
+Row = Tuple[str, str]
+
+
+def access(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
+    domains = {name for (name,) in database.execute("SELECT name FROM domain")}
+    written = set()
+    if fqdn and fqdn not in domains:
+        for role in OWN_ROLES:
+            yield f"To:{role}@{fqdn}", "RELAY"
+        # Its own users are judged by the password file, not by the domain above it.
+        yield f"To:{fqdn}", "OK"
+    for address, receives in database.execute("SELECT address, receives FROM account"):
+        written.add(address)
+        yield (
+            f"To:{address}",
+            "RELAY" if receives else "ERROR:5.2.1:550 Mailbox does not accept mail",
+        )
+    for (address,) in database.execute("SELECT address FROM alias"):
+        if address not in written:
+            written.add(address)
+            yield f"To:{address}", "RELAY"
+    for domain in sorted(domains):
+        for role in ROLES:
+            if f"{role}@{domain}" not in written:
+                yield f"To:{role}@{domain}", "RELAY"
+        yield f"To:{domain}", "ERROR:5.1.1:550 No such user here"
+
+
+def aliases(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
+    taken = set()
+    for address, targets in database.execute("SELECT address, targets FROM alias"):
+        taken.add(address)
+        yield address, ", ".join(json.loads(targets))
+    for (domain,) in database.execute("SELECT name FROM domain"):
+        for role in ROLES:
+            address = f"{role}@{domain}"
+            known = database.execute("SELECT 1 FROM account WHERE address = ?", (address,))
+            if address not in taken and known.fetchone() is None:
+                yield address, "root"
+    # Sendmail takes an alias database without this for one still being written, and waits.
+    yield "@", "@"
+
+
+def mailertable(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
+    for (domain,) in database.execute("SELECT name FROM domain"):
+        yield domain, f"{paths.DELIVERY_MAILER}:localhost"
+
+
+def sendas(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
+    known = database.cursor()
+    for address, targets in database.execute("SELECT address, targets FROM alias"):
+        for target in dict.fromkeys(each.lower() for each in json.loads(targets)):
+            known.execute("SELECT 1 FROM account WHERE address = ?", (target,))
+            if known.fetchone() is not None:
+                yield f"{target}:{address}", "OK"
+
+
+def cansend(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
+    for (address,) in database.execute(
+        "SELECT address FROM account WHERE can_login = 1 AND can_send = 1"
+    ):
+        yield address, "OK"
+
+
+MAKERS: Dict[str, Callable[[sqlite3.Connection, str], Iterable[Row]]] = {
+    # In the order in which they are rebuilt: who may send first.
+    "cansend": cansend,
+    "access": access,
+    "mailertable": mailertable,
+    "aliases": aliases,
+    "sendas": sendas,
+}
+
+
+def build(host: Host, database: sqlite3.Connection, name: str, fqdn: str) -> int:
+    """Makes one map anew and puts it in place; the number of its entries."""
+    rows = [f"{key}\t{value}\n" for key, value in MAKERS[name](database, fqdn)]
+    beside = host.layout.maps / f".{name}.new"
+    built = host.layout.maps / f".{name}.new.db"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(built)
+    told = host.run(
+        [MAKEMAP, "hash", str(beside)], stdin="".join(rows).encode("ascii"), timeout=120
+    )
+    if told.status != 0:
+        raise Refused("makemap", f"makemap refused the map {name}: {told.words}")
+    handle = os.open(built, os.O_RDONLY)
+    try:
+        os.fchmod(handle, 0o640)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.replace(built, host.layout.maps / f"{name}.db")
+    durable.fsync_folder(host.layout.maps)
+    return len(rows)
+
+
+def missing(host: Host) -> Tuple[str, ...]:
+    return tuple(name for name in MAKERS if not (host.layout.maps / f"{name}.db").is_file())

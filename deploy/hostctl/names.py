@@ -1,0 +1,42 @@
+"""What the server calls itself, and whether that name is fully qualified.
+
+An unqualified name costs Sendmail a minute at every start, reload and `-bs`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import List, Optional
+
+from . import paths
+from .host import Host
+
+
+def of_cf(path: Path) -> Optional[str]:
+    """`$j` of a Sendmail configuration, when it is a plain name (`Djmail.example.test`)."""
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("Dj"):
+            name = line[2:].strip().lower()
+            return name if name and "$" not in name else None
+    return None
+
+
+def of_system(host: Host) -> List[str]:
+    """The host's names as its resolver knows them: canonical first.  Ours first if unknown."""
+    own = os.uname().nodename.lower()
+    told = host.run(["/usr/bin/getent", "hosts", own], timeout=3)
+    words = told.out.decode("ascii", "replace").lower().split()[1:] if told.status == 0 else []
+    return words or [own]
+
+
+def own(host: Host) -> str:
+    """The fully qualified name; empty when there is none."""
+    live = of_cf(host.layout.current / paths.BUILT_CF)
+    if live is not None:
+        return live
+    return next((name for name in of_system(host) if "." in name), "")

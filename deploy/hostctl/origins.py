@@ -1,0 +1,90 @@
+"""Generation 0: what was at the well-known paths before the console came.
+
+Imported once, before the first switch; put back when everything is undone.
+
+    {"generation": 0, "paths": {"/etc/mail/sendmail.cf":
+        {"kind": "file", "mode": 420, "uid": 0, "gid": 0, "copy": "etc.mail.sendmail.cf"}}}
+
+A path may also have been a link (`"kind": "link", "target": ...`) or absent.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Any, Dict
+
+from . import durable, generations, paths
+from .host import Host
+from .wire import Refused
+
+
+def remember(host: Host) -> None:
+    """Makes generation 0 from what is there, unless the console's own links already are."""
+    target = host.layout.generation(0)
+    ours = [path for path, to in host.layout.well_known().items() if _is_link_to(path, str(to))]
+    if generations.current(host) or (ours and target.is_dir()):
+        return
+    building = target.with_name(".0.new")
+    shutil.rmtree(building, ignore_errors=True)
+    durable.folder(building, 0o700, host.owner("root", "root"))
+    kept: Dict[str, Dict[str, Any]] = {}
+    for name in paths.WELL_KNOWN:
+        path = host.layout.at(name)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            kept[name] = {"kind": "absent"}
+            continue
+        if stat.S_ISLNK(found.st_mode):
+            kept[name] = {"kind": "link", "target": os.readlink(path)}
+        elif stat.S_ISREG(found.st_mode):
+            copy = name.strip("/").replace("/", ".")
+            durable.create(building / copy, path.read_bytes(), 0o600)
+            kept[name] = {
+                "kind": "file",
+                "mode": stat.S_IMODE(found.st_mode),
+                "uid": found.st_uid,
+                "gid": found.st_gid,
+                "copy": copy,
+            }
+        else:
+            raise Refused("origin", f"{name} is neither a file nor a link; put it in order first.")
+    generations.write_manifest(host, building, {"generation": 0, "paths": kept})
+    # Between the two renames there is no generation 0; it would be made again from the same files.
+    if target.is_dir():
+        os.rename(target, target.with_name(".0.gone"))
+    os.rename(building, target)
+    durable.fsync_folder(host.layout.generations)
+    shutil.rmtree(target.with_name(".0.gone"), ignore_errors=True)
+
+
+def _is_link_to(path: Path, target: str) -> bool:
+    return path.is_symlink() and os.readlink(path) == target
+
+
+def link(host: Host) -> None:
+    """Makes the well-known paths links into the live generation."""
+    for path, target in host.layout.well_known().items():
+        if not _is_link_to(path, str(target)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            durable.relink(path, str(target))
+
+
+def put_back(host: Host) -> None:
+    """Gives the well-known paths back what they were."""
+    values = generations.manifest(host, 0)
+    if values is None:
+        raise Refused("origin", "What was here before the console is not on record.")
+    for name, was in values["paths"].items():
+        path = host.layout.at(name)
+        if was["kind"] == "absent":
+            durable.remove(path)
+        elif was["kind"] == "link":
+            durable.relink(path, was["target"])
+        else:
+            content = (host.layout.generation(0) / was["copy"]).read_bytes()
+            owner = (was["uid"], was["gid"]) if host.real else None
+            durable.write(path, content, was["mode"], owner)

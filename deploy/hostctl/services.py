@@ -1,0 +1,271 @@
+"""Sendmail, Dovecot and the auth bridge: whether they run, start, stop, reload.
+
+A running daemon is told by signal or by its own tool, whoever started it.  A daemon that
+is not running is *started*, never signalled: through systemd where that is PID 1, else
+directly by full path (a HUP makes Sendmail execute argv[0] again: a bare name kills it).
+
+"Up" means: its process is alive and, for a daemon with ports, the first of them listens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import signal
+import time
+from pathlib import Path
+from typing import Dict, FrozenSet, List, Optional
+
+from . import durable, paths
+from .host import Run, run
+
+PATIENCE = 90.0
+"""Seconds a daemon may take to come back.  A name that is not fully qualified costs Sendmail
+a minute at every start (measured 59.7 s); that is slow, not broken."""
+_DEAD_FOR = 3.0
+_PORTS = (25, 110, 143, 465, 587, 993, 995)
+
+
+class ServiceFailed(Exception):
+    """A daemon did not do as told; the message holds its own words."""
+
+
+def under_systemd() -> bool:
+    return Path("/run/systemd/system").is_dir()
+
+
+def listening() -> FrozenSet[int]:
+    """Which of the mail ports anything listens on, in this network namespace."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A":
+                found.add(int(fields[1].rpartition(":")[2], 16))
+    return frozenset(port for port in _PORTS if port in found)
+
+
+def alive(pid: int, word: str) -> bool:
+    """Whether this process lives and is what we take it for (a pid may have been given away)."""
+    try:
+        exe = os.readlink(f"/proc/{pid}/exe")
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return status not in ("Z", "X") and (word in exe or word in line)
+
+
+class Service:
+    """One daemon.  `port` is what proves that it came up with a configuration of ours."""
+
+    name = ""
+    word = ""
+    unit = ""
+    port: Optional[int] = None
+
+    def __init__(self, layout: paths.Layout, run: Run = run, patience: float = PATIENCE) -> None:
+        self.layout = layout
+        self.run = run
+        self.patience = patience
+
+    def pid_file(self) -> Path:
+        raise NotImplementedError
+
+    def pid(self) -> Optional[int]:
+        try:
+            found = int(self.pid_file().read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        return found if alive(found, self.word) else None
+
+    def launch(self) -> None:
+        """Starts it without systemd."""
+        raise NotImplementedError
+
+    def signal_reload(self, pid: int) -> None:
+        raise NotImplementedError
+
+    def signal_stop(self, pid: int) -> None:
+        os.kill(pid, signal.SIGTERM)
+
+    def start(self, port: Optional[int] = None) -> None:
+        if self.pid() is not None:
+            return
+        if under_systemd():
+            self.run(["/usr/bin/systemctl", "reset-failed", self.unit], timeout=10)
+            # A unit that systemd believes to be active would not be started again.
+            told = self.run(["/usr/bin/systemctl", "restart", self.unit], timeout=self.patience)
+            if told.status != 0:
+                raise ServiceFailed(f"{self.name} did not start: {told.words}")
+        else:
+            self.launch()
+        self.wait(port)
+
+    def stop(self) -> None:
+        pid = self.pid()
+        if pid is None:
+            return
+        if under_systemd():
+            self.run(["/usr/bin/systemctl", "stop", self.unit], timeout=60)
+        if self.pid() == pid:
+            with contextlib.suppress(ProcessLookupError):
+                self.signal_stop(pid)
+        self._wait_gone(pid, 30)
+        if self.pid() == pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            self._wait_gone(pid, 5)
+
+    def restart(self, port: Optional[int] = None) -> None:
+        self.stop()
+        self.start(port)
+
+    def reload(self, port: Optional[int] = None) -> None:
+        """Starts it when it is not running, or when the reload was its end."""
+        pid = self.pid()
+        if pid is None:
+            self.start(port)
+            return
+        self.signal_reload(pid)
+        try:
+            self.wait(port)
+        except ServiceFailed:
+            if self.pid() is not None:
+                raise
+            self.start(port)
+
+    def act(self, what: str, port: Optional[int] = None) -> None:
+        {"start": self.start, "reload": self.reload, "restart": self.restart}[what](port)
+
+    def wait(self, port: Optional[int]) -> None:
+        """Until it is up; gives up early when no process of it is left."""
+        until = time.monotonic() + self.patience
+        gone_since: Optional[float] = None
+        while True:
+            now = time.monotonic()
+            if self.pid() is not None:
+                gone_since = None
+                if port is None or port in listening():
+                    return
+            elif gone_since is None:
+                gone_since = now
+            if gone_since is not None and now - gone_since > _DEAD_FOR:
+                raise ServiceFailed(f"{self.name} is not running any more.")
+            if now > until:
+                raise ServiceFailed(
+                    f"{self.name} runs but nothing listens on port {port} after "
+                    f"{self.patience:g} seconds."
+                )
+            time.sleep(0.02)
+
+    def _wait_gone(self, pid: int, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and alive(pid, self.word):
+            time.sleep(0.02)
+
+
+class Sendmail(Service):
+    name, word, unit, port = "sendmail", "sendmail", "sendmail.service", 25
+    binary = "/usr/sbin/sendmail"
+
+    def pid_file(self) -> Path:
+        """Where the live cf says; Debian's own place when it does not."""
+        with contextlib.suppress(OSError):
+            for line in self.layout.at("/etc/mail/sendmail.cf").open(errors="replace"):
+                if line.startswith("O PidFile="):
+                    return self.layout.at(line.split("=", 1)[1].strip())
+        return self.layout.at(paths.SENDMAIL_PID)
+
+    def launch(self) -> None:
+        folder = self.layout.at(paths.SENDMAIL_PID).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(folder, pwd.getpwnam("smmta").pw_uid, grp.getgrnam("smmsp").gr_gid)
+            folder.chmod(0o2755)
+        told = self.run(
+            [self.binary, "-Am", "-L", "sm-mta", "-bd", "-q10m"], timeout=self.patience
+        )
+        if told.status != 0:
+            raise ServiceFailed(f"Sendmail did not start: {told.words}")
+
+    def signal_reload(self, pid: int) -> None:
+        started = _start_time(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+        # It executes itself again and detaches anew: another pid, or this one with another
+        # start time.  Until then the old process would pass for the new one.
+        until = time.monotonic() + self.patience
+        gone_since: Optional[float] = None
+        while time.monotonic() < until:
+            now = self.pid()
+            if now is not None and (now != pid or _start_time(now) != started):
+                return
+            if not alive(pid, self.word) and now is None:
+                gone_since = gone_since or time.monotonic()
+                if time.monotonic() - gone_since > _DEAD_FOR:
+                    return
+            time.sleep(0.01)
+
+
+class Dovecot(Service):
+    name, word, unit, port = "dovecot", "dovecot", "dovecot.service", 993
+
+    def pid_file(self) -> Path:
+        return self.layout.at(paths.DOVECOT_PID)
+
+    def launch(self) -> None:
+        told = self.run(["/usr/sbin/dovecot"], timeout=self.patience)
+        if told.status != 0:
+            raise ServiceFailed(f"Dovecot did not start: {told.words}")
+
+    def signal_reload(self, pid: int) -> None:
+        told = self.run(["/usr/bin/doveadm", "reload"], timeout=30)
+        if told.status != 0:
+            raise ServiceFailed(f"Dovecot did not reload: {told.words}")
+
+
+class Bridge(Service):
+    name, word, unit = "bridge", "hostctl", "mailadmin-bridge.service"
+
+    def __init__(
+        self,
+        layout: paths.Layout,
+        run: Run = run,
+        patience: float = 10,
+        program: Optional[List[str]] = None,
+    ) -> None:
+        super().__init__(layout, run, patience)
+        self.program = program or ["/usr/bin/python3", "-I", paths.HELPER]
+
+    def pid_file(self) -> Path:
+        return self.layout.at(paths.BRIDGE_PID)
+
+    def launch(self) -> None:
+        durable.folder(self.layout.run, 0o755)
+        # It detaches by itself once its socket is bound.
+        told = self.run([*self.program, "bridge"], timeout=10)
+        if told.status != 0:
+            raise ServiceFailed(f"The auth bridge did not start: {told.words}")
+
+    def signal_reload(self, pid: int) -> None:
+        return None  # it has no configuration of its own
+
+
+def _start_time(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def all_of(layout: paths.Layout, run: Run = run) -> Dict[str, Service]:
+    """In the order in which they are told: who is asked before who asks."""
+    found: List[Service] = [Dovecot(layout, run), Bridge(layout, run), Sendmail(layout, run)]
+    return {service.name: service for service in found}

@@ -1,0 +1,53 @@
+"""Ending open IMAP and POP3 sessions: a suspended account's live ones would go on.
+
+Sendmail's authenticated sessions are ended by the `cansend` map instead, at their next MAIL.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, List, Set
+
+from .deltas import ADDRESS
+from .host import Host
+from .wire import Refused
+
+DOVEADM = "/usr/bin/doveadm"
+_MOST = 100_000
+_ONE_BY_ONE = 8
+_NOBODY = 68  # EX_NOHOST: no session matches
+
+
+def addresses(given: Any) -> List[str]:
+    """`doveadm kick` takes patterns: only plain addresses may reach it."""
+    if not isinstance(given, list) or len(given) > _MOST:
+        raise Refused("bad_request", "The sessions to end are not a list of addresses.")
+    for address in given:
+        if not isinstance(address, str) or not ADDRESS.fullmatch(address):
+            raise Refused("bad_request", f"{str(address)[:80]!r} is not an address of ours.")
+    return given
+
+
+def end(host: Host, ended: List[str]) -> int:
+    """How many of these addresses had a session, which is now over."""
+    if not ended or host.services["dovecot"].pid() is None:
+        return 0
+    if len(ended) > _ONE_BY_ONE:
+        present = _logged_in(host)
+        ended = [address for address in ended if address in present]
+    with ThreadPoolExecutor(4) as pool:
+        return sum(pool.map(lambda address: _kick(host, address), ended))
+
+
+def _kick(host: Host, address: str) -> int:
+    told = host.run([DOVEADM, "kick", address], timeout=20)
+    if told.status not in (0, _NOBODY):
+        raise Refused("kick", f"The sessions of {address} could not be ended: {told.words}")
+    return 1 if told.status == 0 else 0
+
+
+def _logged_in(host: Host) -> Set[str]:
+    """`doveadm who` prints a heading, then `username  # proto (pids) (ips)` a line."""
+    told = host.run([DOVEADM, "who"], timeout=20)
+    lines = told.out.decode("utf-8", "replace").splitlines()[1:]
+    return {line.split()[0] for line in lines if line.strip()}

@@ -1,0 +1,276 @@
+"""Switching between generations, and back.
+
+    switch      journal, dead-man, pointer, links, daemons, journal
+    confirm     the console has proved the new one: the dead-man is called off
+    roll back   to exactly the generation the journal names; daemons that were down
+                before are down again
+
+Three ends: `confirmed`, `rolled_back`, `rollback_failed`.  Every step may be the last one
+before a power cut, and each is harmless to repeat: `recover` brings both daemons to one
+side at the next start of the helper, at boot, or when the dead-man finds the switch gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Dict, List, Mapping, Optional
+
+from . import deadman, generations, origins, services
+from .host import Host
+from .journal import Entry, Journal, boot_id, uptime
+from .wire import Refused, step
+
+DEADLINE_LEAST, DEADLINE_MOST = 2, 3600
+
+
+def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str, Any]:
+    if not DEADLINE_LEAST <= deadline <= DEADLINE_MOST:
+        raise Refused(
+            "bad_request",
+            f"The deadline must be {DEADLINE_LEAST} to {DEADLINE_MOST} seconds.",
+        )
+    journal = Journal(host.layout.journal)
+    open_one = journal.last()
+    if open_one is not None and open_one.is_open:
+        if open_one.state == "rollback_failed":
+            raise Refused(
+                "rollback_failed",
+                "An earlier rollback did not succeed on this host: repair it and recover first.",
+            )
+        raise Refused(
+            "pending",
+            f"Generation {open_one.generation} is live but not confirmed yet.",
+            generation=open_one.generation,
+        )
+    live = generations.current(host)
+    if (live or 0) != base:
+        raise Refused(
+            "base_moved", f"This host is on generation {live or 0}, not {base}.", generation=live
+        )
+    values = generations.manifest(host, generation)
+    if values is None:
+        raise Refused("not_staged", f"Generation {generation} is not on this host.")
+    if not values.get("validated"):
+        raise Refused("not_validated", f"Generation {generation} has not passed validation.")
+    if generation == base:
+        return {"generation": generation, "services": {}}
+
+    if base == 0:
+        with step(host.emit, "switch.import"):
+            origins.remember(host)
+    running = {name: service.pid() is not None for name, service in host.services.items()}
+    acts = _acts(host, running, generations.affected(host, base, generation))
+    entry = journal.begin(
+        generation=generation,
+        previous=base,
+        deadline=deadline,
+        services=acts,
+        running=running,
+        ports=sorted(services.listening()),
+    )
+    try:
+        with step(host.emit, "switch.deadman") as said:
+            deadman.launch(host, entry.number)
+            said.detail = f"rolls back unless confirmed within {deadline} s"
+        with step(host.emit, "switch.pointer") as said:
+            generations.point(host, generation)
+            origins.link(host)
+            said.detail = f"{base} -> {generation}"
+        for name, act in acts.items():
+            with step(host.emit, f"switch.{name}") as said:
+                host.services[name].act(act, host.services[name].port)
+                said.detail = act
+        entry.append("switched", boot=boot_id(), due=uptime() + deadline)
+    except Exception as failure:
+        why = failure.message if isinstance(failure, Refused) else str(failure)
+        roll_back(host, entry, why)
+        raise Refused(
+            "rolled_back",
+            f"{why} Generation {base} is live again.",
+            generation=base,
+            outcome="rolled_back",
+        ) from failure
+    generations.prune(host, frozenset({base, generation}))
+    told = {name: {"reload": "reloaded"}.get(act, act + "ed") for name, act in acts.items()}
+    return {"generation": generation, "services": told, "deadline": deadline}
+
+
+def _acts(host: Host, running: Mapping[str, bool], needs: Mapping[str, str]) -> Dict[str, str]:
+    """What is done to each daemon, in the order of `host.services`; nothing to the unchanged."""
+    acts = {}
+    for name in host.services:
+        if not running[name]:
+            acts[name] = "start"
+        elif name in needs:
+            acts[name] = needs[name]
+    return acts
+
+
+def confirm(host: Host, *, generation: int) -> Dict[str, Any]:
+    entry = Journal(host.layout.journal).last()
+    if entry is None or entry.generation != generation:
+        raise Refused("not_pending", f"Generation {generation} is not waiting to be confirmed.")
+    if entry.state == "confirmed":
+        return {"generation": generation, "outcome": "confirmed"}
+    due = entry.due
+    if due is None or due <= 0:
+        raise Refused(
+            "too_late",
+            f"Generation {generation} was not confirmed in time.",
+            outcome=entry.state,
+        )
+    entry.append("confirmed")
+    return {"generation": generation, "outcome": "confirmed"}
+
+
+def rollback(host: Host, *, generation: int) -> Dict[str, Any]:
+    """Leaves `generation` for the one the journal says it replaced, confirmed or not."""
+    journal = Journal(host.layout.journal)
+    entry = journal.last_to(generation)
+    if entry is None:
+        raise Refused("not_switched", f"Generation {generation} was never live on this host.")
+    if generations.current(host) == entry.previous and entry.state == "rolled_back":
+        return {"generation": entry.previous, "outcome": "rolled_back"}
+    if generations.current(host) != generation and not entry.is_open:
+        raise Refused(
+            "base_moved",
+            f"This host is on generation {generations.current(host)}, not {generation}.",
+            generation=generations.current(host),
+        )
+    if entry.state == "confirmed":
+        if generations.manifest(host, entry.previous) is None:
+            raise Refused("gone", f"Generation {entry.previous} is no longer on this host.")
+        entry = journal.begin(
+            generation=generation,
+            previous=entry.previous,
+            deadline=0,
+            services=generations.affected(host, generation, entry.previous),
+            running=entry.begun["running"] if entry.previous == 0 else {},
+            ports=entry.begun["ports"],
+        )
+    roll_back(host, entry, "asked for")
+    return {"generation": entry.previous, "outcome": "rolled_back"}
+
+
+def leave(host: Host) -> Dict[str, Any]:
+    """Out of every generation at once, to what was there before the console."""
+    live = generations.current(host)
+    if live:
+        journal = Journal(host.layout.journal)
+        entries = map(journal.load, journal.numbers())
+        first = next((each for each in entries if each and each.previous == 0), None)
+        entry = journal.begin(
+            generation=live,
+            previous=0,
+            deadline=0,
+            services=generations.affected(host, live, 0),
+            running=first.begun["running"] if first else {},
+            ports=[],
+        )
+        roll_back(host, entry, "leaving the console")
+    return {"generation": generations.current(host), "outcome": "rolled_back"}
+
+
+def roll_back(host: Host, entry: Entry, why: str, *, daemons: bool = True) -> None:
+    """Back to `entry.previous`.  Needs nothing of the generation it leaves; may be repeated.
+
+    `daemons=False` at boot, before systemd starts them.  Raises `rollback_failed`.
+    """
+    with contextlib.suppress(OSError):  # a full disk must not keep the pointer from moving
+        entry.append("rolling_back", why=why[:500])
+    failures: List[str] = []
+    try:
+        with step(host.emit, "rollback.pointer") as said:
+            if entry.previous == 0:
+                origins.put_back(host)
+                generations.point(host, 0)
+            else:
+                generations.point(host, entry.previous)
+                origins.link(host)
+            said.detail = f"{entry.generation} -> {entry.previous}"
+    except (OSError, Refused) as failure:
+        failures.append(str(failure))
+    if daemons and not failures:
+        for name in host.services:
+            try:
+                _bring_back(host, name, entry)
+            except (services.ServiceFailed, OSError) as failure:
+                failures.append(str(failure))
+    if failures:
+        with contextlib.suppress(OSError):
+            entry.append("rollback_failed", detail=failures)
+        raise Refused(
+            "rollback_failed",
+            f"{why} Going back to generation {entry.previous} failed too: {' '.join(failures)}",
+            generation=generations.current(host),
+            outcome="rollback_failed",
+        )
+    entry.append("rolled_back", daemons=daemons)
+
+
+def _bring_back(host: Host, name: str, entry: Entry) -> None:
+    """One daemon onto the previous generation: reloaded, started, or stopped if it was down."""
+    service = host.services[name]
+    was_up = entry.begun["running"].get(name, True)
+    act: Optional[str] = entry.begun["services"].get(name)
+    if act is None and service.pid() is not None:
+        return  # the switch had no business with it
+    with step(host.emit, f"rollback.{name}") as said:
+        if not was_up and entry.previous == 0:
+            service.stop()
+            said.detail = "stop"
+            return
+        # Ports of an earlier owner are not ours to expect; only what listened before must again.
+        port = service.port if service.port in entry.begun["ports"] else None
+        running = service.pid() is not None
+        said.detail = (act if act == "restart" else "reload") if running else "start"
+        try:
+            service.act(said.detail, port)
+        except services.ServiceFailed:
+            if said.detail == "start":
+                raise
+            said.detail += ", restart"
+            service.restart(port)
+
+
+def recover(host: Host, *, daemons: bool = True, retry: bool = False) -> Optional[str]:
+    """Finishes what was cut off: the outcome if anything was done.  Needs the lock.
+
+    A switch in its time of waiting is left alone, with a dead-man to watch it.  A rollback
+    that failed is tried again only when `retry` (asked for, or at boot).
+    """
+    entry = Journal(host.layout.journal).last()
+    if entry is None or not entry.is_open:
+        return None
+    if entry.state == "rollback_failed" and not retry:
+        return None
+    due = entry.due
+    if due is not None and due > 0:
+        deadman.ensure(host, entry.number)
+        return None
+    why = {
+        "begun": "The switch was cut off.",
+        "switched": "The new generation was not confirmed in time.",
+    }.get(entry.state, "A rollback was cut off.")
+    roll_back(host, entry, why, daemons=daemons)
+    return "rolled_back"
+
+
+def pending(host: Host) -> Optional[Dict[str, Any]]:
+    entry = Journal(host.layout.journal).last()
+    if entry is None or entry.due is None:
+        return None
+    return {"generation": entry.generation, "deadline": max(0, round(entry.due, 1))}
+
+
+def last(host: Host) -> Optional[Dict[str, Any]]:
+    """How the last switch ended, or how far it is."""
+    entry = Journal(host.layout.journal).last()
+    if entry is None:
+        return None
+    return {
+        "generation": entry.generation,
+        "previous": entry.previous,
+        "outcome": entry.state,
+        "why": next((r["why"] for r in reversed(entry.records) if "why" in r), ""),
+    }

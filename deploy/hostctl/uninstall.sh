@@ -1,0 +1,27 @@
+#!/bin/sh
+# Takes Mailadmin's helper off this mail server and gives back the configuration from before.
+# Run it as root.  Mail, accounts and keys stay in @STATE@.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+[ "$(id -u)" = 0 ] || { echo "mailadmin: run this as root." >&2; exit 1; }
+
+[ ! -e @HELPER@ ] || /usr/bin/python3 -I @HELPER@ leave
+if [ -d /run/systemd/system ]; then
+    for unit in mailadmin-recover.service mailadmin-bridge.service; do
+        systemctl -q disable --now "$unit" 2>/dev/null || true
+        rm -f "/etc/systemd/system/$unit"
+    done
+    systemctl daemon-reload
+fi
+rm -f /etc/sudoers.d/mailadmin @HELPER@
+rm -rf @STATE@/login @STATE@/host.json
+! getent passwd @ADMIN@ >/dev/null || userdel @ADMIN@
+conf=/etc/mail/sendmail.conf
+if [ -e "$conf" ]; then
+    sed -e '/^HANDS_OFF="Yes" # set by mailadmin$/d' -e 's/^# before mailadmin: //' \
+        "$conf" >"$conf.new"
+    chmod 0644 "$conf.new"
+    mv -f "$conf.new" "$conf"
+fi
+echo "mailadmin: removed. Mail, accounts and keys are still in @STATE@."
