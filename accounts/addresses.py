@@ -88,7 +88,9 @@ def domain_name(text: str) -> str:
         raise NotAnAddress([Reason("domain_is_ip")])
     try:
         name = idna.encode(name, uts46=True, std3_rules=True, transitional=False).decode("ascii")
-    except (idna.IDNAError, UnicodeError):
+    except (idna.IDNAError, UnicodeError) as error:
+        if "too long" in str(error):
+            raise NotAnAddress([Reason("domain_long", {"most": MAX_DOMAIN})]) from None
         raise NotAnAddress([Reason("domain_characters")]) from None
     name = name.lower()
     labels = name.split(".")

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from accounts import addresses
 from accounts.models import Alias, Change, ChangeKind, Domain, Mailbox
 from accounts.refusals import DomainRefused
-from accounts.tell import tell_host
+from accounts.tell import ask_for_host, tell_host
 from core import audit
 from core.errors import Refusal
 from core.models import Operator
@@ -63,6 +63,8 @@ def create(
                 detail={"host": host} if host else {},
             )
             _append(domain.name, host, ChangeKind.DOMAIN, at)
+            if not host:
+                ask_for_host(domain.pk)
     except IntegrityError:
         raise DomainTaken(ascii_name) from None
     return domain

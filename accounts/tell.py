@@ -1,11 +1,17 @@
-"""The nudge to whoever brings changes to hosts. Named by text: accounts knows no app above it."""
+"""The nudges to whoever brings changes to hosts. Named by text: accounts knows no app above it."""
 
 from core.nudge import nudge
 
 PUSH = "deploy.push_accounts"
+PLACE = "deploy.place_domain"
 
 
 def tell_host(host: str) -> None:
     """After commit: this host (its uuid) has something to learn. A domain without one waits."""
     if host:
         nudge(PUSH, host)
+
+
+def ask_for_host(domain: int) -> None:
+    """After commit: this domain (its primary key) is on no host yet."""
+    nudge(PLACE, domain)

@@ -6,84 +6,171 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Change',
+            name="Change",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('host', models.CharField(blank=True, max_length=36)),
-                ('kind', models.CharField(choices=[('mailbox', 'Mailbox'), ('alias', 'Alias'), ('domain', 'Domain and all in it'), ('remove_domain', 'Domain removed')], max_length=13)),
-                ('subject', models.CharField(max_length=318)),
-                ('end_sessions', models.BooleanField(default=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("host", models.CharField(blank=True, max_length=36)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("mailbox", "Mailbox"),
+                            ("alias", "Alias"),
+                            ("domain", "Domain and all in it"),
+                            ("remove_domain", "Domain removed"),
+                        ],
+                        max_length=13,
+                    ),
+                ),
+                ("subject", models.CharField(max_length=318)),
+                ("end_sessions", models.BooleanField(default=False)),
             ],
             options={
-                'ordering': ['id'],
-                'indexes': [models.Index(fields=['host', 'id'], name='change_host_id'), models.Index(fields=['subject', 'id'], name='change_subject_id')],
+                "ordering": ["id"],
+                "indexes": [
+                    models.Index(fields=["host", "id"], name="change_host_id"),
+                    models.Index(fields=["subject", "id"], name="change_subject_id"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Domain',
+            name="Domain",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=253, unique=True)),
-                ('host', models.CharField(blank=True, db_index=True, default='', max_length=36)),
-                ('note', models.CharField(blank=True, default='', max_length=500)),
-                ('created_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=253, unique=True)),
+                ("host", models.CharField(blank=True, db_index=True, default="", max_length=36)),
+                ("note", models.CharField(blank=True, default="", max_length=500)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('name', django.db.models.functions.text.Lower('name'))), name='domain_name_lower')],
+                "ordering": ["name"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("name", django.db.models.functions.text.Lower("name"))),
+                        name="domain_name_lower",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Alias',
+            name="Alias",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('local_part', models.CharField(max_length=64)),
-                ('address', models.CharField(max_length=318, unique=True)),
-                ('targets', models.JSONField(default=list)),
-                ('note', models.CharField(blank=True, default='', max_length=1000)),
-                ('created_at', models.DateTimeField()),
-                ('domain', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.domain')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("local_part", models.CharField(max_length=64)),
+                ("address", models.CharField(max_length=318, unique=True)),
+                ("targets", models.JSONField(default=list)),
+                ("note", models.CharField(blank=True, default="", max_length=1000)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "domain",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.domain",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['address'],
-                'indexes': [models.Index(fields=['domain', 'address'], name='alias_domain_address')],
-                'constraints': [models.UniqueConstraint(fields=('domain', 'local_part'), name='alias_once')],
+                "ordering": ["address"],
+                "indexes": [
+                    models.Index(fields=["domain", "address"], name="alias_domain_address")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("domain", "local_part"), name="alias_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Mailbox',
+            name="Mailbox",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('local_part', models.CharField(max_length=64)),
-                ('address', models.CharField(max_length=318, unique=True)),
-                ('display_name', models.CharField(blank=True, default='', max_length=200)),
-                ('owner_contact', models.CharField(blank=True, default='', max_length=200)),
-                ('note', models.CharField(blank=True, default='', max_length=1000)),
-                ('quota_mb', models.PositiveIntegerField(blank=True, null=True)),
-                ('password', models.CharField(max_length=255)),
-                ('password_set_at', models.DateTimeField()),
-                ('state', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended'), ('closing', 'Closing'), ('erased', 'Erased')], default='active', max_length=9)),
-                ('state_since', models.DateTimeField()),
-                ('state_reason', models.CharField(blank=True, default='', max_length=500)),
-                ('refuses_mail', models.BooleanField(default=False)),
-                ('name_reason', models.CharField(blank=True, default='', max_length=500)),
-                ('created_at', models.DateTimeField()),
-                ('revision', models.PositiveIntegerField(default=1)),
-                ('domain', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.domain')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("local_part", models.CharField(max_length=64)),
+                ("address", models.CharField(max_length=318, unique=True)),
+                ("display_name", models.CharField(blank=True, default="", max_length=200)),
+                ("owner_contact", models.CharField(blank=True, default="", max_length=200)),
+                ("note", models.CharField(blank=True, default="", max_length=1000)),
+                ("quota_mb", models.PositiveIntegerField(blank=True, null=True)),
+                ("password", models.CharField(max_length=255)),
+                ("password_set_at", models.DateTimeField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "Active"),
+                            ("suspended", "Suspended"),
+                            ("closing", "Closing"),
+                            ("erased", "Erased"),
+                        ],
+                        default="active",
+                        max_length=9,
+                    ),
+                ),
+                ("state_since", models.DateTimeField()),
+                ("state_reason", models.CharField(blank=True, default="", max_length=500)),
+                ("refuses_mail", models.BooleanField(default=False)),
+                ("name_reason", models.CharField(blank=True, default="", max_length=500)),
+                ("created_at", models.DateTimeField()),
+                ("revision", models.PositiveIntegerField(default=1)),
+                (
+                    "domain",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.domain",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['address'],
-                'indexes': [models.Index(fields=['domain', 'address'], name='mailbox_domain_address'), models.Index(fields=['state', 'address'], name='mailbox_state_address'), models.Index(fields=['created_at', 'id'], name='mailbox_created')],
-                'constraints': [models.UniqueConstraint(fields=('domain', 'local_part'), name='mailbox_once'), models.CheckConstraint(condition=models.Q(('state__in', ('active', 'suspended', 'closing', 'erased'))), name='mailbox_state_known'), models.CheckConstraint(condition=models.Q(('refuses_mail', False), models.Q(('state', 'active'), _negated=True), _connector='OR'), name='mailbox_active_receives')],
+                "ordering": ["address"],
+                "indexes": [
+                    models.Index(fields=["domain", "address"], name="mailbox_domain_address"),
+                    models.Index(fields=["state", "address"], name="mailbox_state_address"),
+                    models.Index(fields=["created_at", "id"], name="mailbox_created"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("domain", "local_part"), name="mailbox_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state__in", ("active", "suspended", "closing", "erased"))
+                        ),
+                        name="mailbox_state_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("refuses_mail", False),
+                            models.Q(("state", "active"), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="mailbox_active_receives",
+                    ),
+                ],
             },
         ),
     ]

@@ -1,0 +1,184 @@
+"""`/api/v1`: domains and mailboxes.
+
+Lists page by key: `?after=<next of the answer before>`. A password goes in by the body alone and
+never comes out. Refusals are problem details with the same sentences as in the pages.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.utils import timezone
+from ninja import Field, Query, Router, Schema
+
+from accounts import addresses, domains, lifecycle
+from accounts.models import Domain, Mailbox, MailboxState
+from core import roles
+from core.access import NotAllowed
+from core.api_auth import Token
+from core.models import Operator
+from core.paging import page_of
+
+router = Router(tags=["accounts"])
+READ = Token("accounts:read")
+WRITE = Token("accounts:write")
+MOST = 500
+
+
+class DomainOut(Schema):
+    name: str
+    unicode_name: str
+    host: str = Field(description="the host's uuid; empty until the domain is on one")
+    note: str
+    created_at: datetime
+
+
+class DomainIn(Schema):
+    name: str
+    note: str = Field("", max_length=500)
+
+
+class DomainsOut(Schema):
+    items: list[DomainOut]
+    next: str | None = Field(description="give it as `after` for the next page")
+
+
+class MailboxOut(Schema):
+    address: str
+    unicode_address: str
+    display_name: str
+    owner_contact: str
+    note: str
+    quota_mb: int | None
+    state: str
+    state_since: datetime
+    state_reason: str
+    refuses_mail: bool
+    password_set_at: datetime
+    created_at: datetime
+    revision: int
+
+
+class MailboxesOut(Schema):
+    items: list[MailboxOut]
+    next: str | None = Field(description="give it as `after` for the next page")
+
+
+class MailboxIn(Schema):
+    address: str
+    password: str
+    display_name: str = Field("", max_length=200)
+    owner_contact: str = Field("", max_length=200)
+    note: str = Field("", max_length=1000)
+    quota_mb: int | None = None
+    name_reason: str = Field(
+        "", max_length=500, description="why an account is needed whose name looks like a test"
+    )
+
+
+class SuspendIn(Schema):
+    reason: str = Field("", max_length=500)
+    refuses_mail: bool = False
+
+
+class PasswordIn(Schema):
+    password: str
+
+
+class ListIn(Schema):
+    after: str = ""
+    limit: int = Field(100, ge=1, le=MOST)
+
+
+class MailboxListIn(ListIn):
+    q: str = Field("", max_length=200)
+    domain: str = ""
+    state: MailboxState | None = None
+
+
+@router.get("/domains", auth=READ, response=DomainsOut)
+def list_domains(request: HttpRequest, asked: Query[ListIn]) -> dict[str, Any]:
+    _operator(request, "accounts.view")
+    page = page_of(Domain.objects.all(), {"after": asked.after}, order="name", size=asked.limit)
+    return {"items": page.rows, "next": page.next}
+
+
+@router.post("/domains", auth=WRITE, response={201: DomainOut})
+def create_domain(request: HttpRequest, body: DomainIn) -> tuple[int, Domain]:
+    by = _operator(request, "accounts.manage")
+    return 201, domains.create(name=body.name, note=body.note, by=by, at=timezone.now())
+
+
+@router.get("/mailboxes", auth=READ, response=MailboxesOut)
+def list_mailboxes(request: HttpRequest, asked: Query[MailboxListIn]) -> dict[str, Any]:
+    _operator(request, "accounts.view")
+    rows = Mailbox.objects.all()
+    rows = rows.in_state(asked.state) if asked.state else rows.present()
+    if asked.q:
+        rows = rows.search(asked.q)
+    if asked.domain:
+        rows = rows.filter(domain=_domain(asked.domain))
+    page = page_of(rows, {"after": asked.after}, order="address", size=asked.limit)
+    return {"items": page.rows, "next": page.next}
+
+
+@router.post("/mailboxes", auth=WRITE, response={201: MailboxOut})
+def create_mailbox(request: HttpRequest, body: MailboxIn) -> tuple[int, Mailbox]:
+    by = _operator(request, "accounts.manage")
+    local, _at, domain = body.address.strip().rpartition("@")
+    given = body.dict(exclude={"address"})
+    return 201, lifecycle.create(
+        domain=_domain(domain), local_part=local, **given, by=by, at=timezone.now()
+    )
+
+
+@router.get("/mailboxes/{address}", auth=READ, response=MailboxOut)
+def get_mailbox(request: HttpRequest, address: str) -> Mailbox:
+    _operator(request, "accounts.view")
+    return _mailbox(address)
+
+
+@router.post("/mailboxes/{address}/suspend", auth=WRITE, response=MailboxOut)
+def suspend_mailbox(request: HttpRequest, address: str, body: SuspendIn) -> Mailbox:
+    by = _operator(request, "accounts.manage")
+    return lifecycle.suspend(mailbox=_mailbox(address), **body.dict(), by=by, at=timezone.now())
+
+
+@router.post("/mailboxes/{address}/resume", auth=WRITE, response=MailboxOut)
+def resume_mailbox(request: HttpRequest, address: str) -> Mailbox:
+    by = _operator(request, "accounts.manage")
+    return lifecycle.resume(mailbox=_mailbox(address), by=by, at=timezone.now())
+
+
+@router.post("/mailboxes/{address}/password", auth=WRITE, response=MailboxOut)
+def set_mailbox_password(request: HttpRequest, address: str, body: PasswordIn) -> Mailbox:
+    by = _operator(request, "accounts.manage")
+    return lifecycle.set_password(
+        mailbox=_mailbox(address), password=body.password, by=by, at=timezone.now()
+    )
+
+
+def _operator(request: HttpRequest, permission: str) -> Operator:
+    """The token's maker, who must have the permission himself."""
+    operator: Operator = request.auth  # type: ignore[attr-defined]
+    if not roles.may(operator, permission):
+        raise NotAllowed(permission)
+    return operator
+
+
+def _domain(name: str) -> Domain:
+    try:
+        return Domain.objects.get(name=addresses.domain_name(name))
+    except (addresses.NotAnAddress, Domain.DoesNotExist):
+        raise Http404 from None
+
+
+def _mailbox(address: str) -> Mailbox:
+    try:
+        found = str(addresses.parse(address))
+    except addresses.NotAnAddress:
+        raise Http404 from None
+    try:
+        return Mailbox.objects.get(address=found)
+    except Mailbox.DoesNotExist:
+        raise Http404 from None

@@ -1,0 +1,222 @@
+"""Forms: they carry text to the verbs and the verbs' refusals back to the fields."""
+
+from typing import Any
+
+from django import forms
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from accounts import aliases, domains, lifecycle
+from accounts.models import Domain, MailboxState
+from accounts.refusals import ReasonsRefusal
+from core.errors import Refusal
+
+
+def add_refusal(form: forms.Form, refusal: Refusal) -> None:
+    """Put a verb's refusal where the operator is looking: at its field, else above the form."""
+    if isinstance(refusal, lifecycle.MailboxRefused):
+        for one in refusal.refusals:
+            add_refusal(form, one)
+        return
+    field = getattr(refusal, "field", "")
+    words = refusal.sentences if isinstance(refusal, ReasonsRefusal) else [refusal.sentence]
+    for sentence in words:
+        form.add_error(field if field in form.fields else None, sentence)
+
+
+def _watched(url_name: str, target: str, trigger: str) -> dict[str, Any]:
+    """A field whose words the server looks at while they are typed."""
+    return {
+        "hx-post": reverse_lazy(f"accounts:{url_name}"),
+        "hx-target": target,
+        "hx-trigger": trigger,
+        "hx-include": "closest form",
+        "hx-sync": "this:replace",
+        "autocapitalize": "none",
+        "spellcheck": "false",
+    }
+
+
+def password_widget() -> forms.PasswordInput:
+    trigger = "input changed delay:300ms, change from:[data-about-password]"
+    return forms.PasswordInput(
+        attrs={
+            **_watched("password_check", "#password-verdict", trigger),
+            "autocomplete": "new-password",
+            "aria-describedby": "password-verdict",
+        }
+    )
+
+
+class PasswordField(forms.CharField):
+    """Spaces at the ends belong to a password; the answer never holds it."""
+
+    def __init__(self) -> None:
+        super().__init__(label=_("Password"), strip=False, widget=password_widget())
+        # A null character is one of the reasons of the rules, beside the others.
+        self.validators = []
+
+
+class NewMailboxForm(forms.Form):
+    local_part = forms.CharField(label=_("Name before the @"), max_length=320)
+    domain = forms.ModelChoiceField(
+        label=_("Domain"), queryset=Domain.objects.all(), empty_label=None
+    )
+    password = PasswordField()
+    display_name = forms.CharField(
+        label=_("Person or purpose"),
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"data-about-password": "", "autocomplete": "off"}),
+    )
+    owner_contact = forms.CharField(
+        label=_("Who looks after it"),
+        required=False,
+        max_length=200,
+        help_text=_("A person, a telephone number or another address: whom to ask about it."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    quota_mb = forms.IntegerField(
+        label=_("Quota in MB"), required=False, help_text=_("Empty: no limit.")
+    )
+    note = forms.CharField(
+        label=_("Note"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3})
+    )
+    name_reason = forms.CharField(
+        label=_("What this account is for, and until when"), required=False, max_length=500
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        about = {"data-about-password": ""}
+        watched = _watched(
+            "name_check",
+            "#name-verdict",
+            "input changed delay:300ms, change from:#id_domain",
+        )
+        self.fields["local_part"].widget.attrs |= watched | about | {"autocomplete": "off"}
+        self.fields["local_part"].widget.attrs["aria-describedby"] = "name-verdict"
+        self.fields["domain"].widget.attrs |= about
+        self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
+
+
+class EditMailboxForm(forms.Form):
+    revision = forms.IntegerField(widget=forms.HiddenInput)
+    display_name = forms.CharField(label=_("Person or purpose"), required=False, max_length=200)
+    owner_contact = forms.CharField(
+        label=_("Who looks after it"),
+        required=False,
+        max_length=200,
+        help_text=_("A person, a telephone number or another address: whom to ask about it."),
+    )
+    quota_mb = forms.IntegerField(
+        label=_("Quota in MB"), required=False, help_text=_("Empty: no limit.")
+    )
+    note = forms.CharField(
+        label=_("Note"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3})
+    )
+
+
+class PasswordForm(forms.Form):
+    password = PasswordField()
+
+
+class SuspendForm(forms.Form):
+    reason = forms.CharField(label=_("Reason"), required=False, max_length=500)
+    refuses_mail = forms.BooleanField(
+        label=_("Also refuse new mail. Otherwise it goes on arriving."), required=False
+    )
+
+
+class NewDomainForm(forms.Form):
+    name = forms.CharField(
+        label=_("Domain"),
+        max_length=1000,
+        help_text=_("What stands after the @, like example.com. Other scripts are fine."),
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+        ),
+    )
+    note = forms.CharField(label=_("Note"), required=False, max_length=500)
+
+
+class NewAliasForm(forms.Form):
+    local_part = forms.CharField(
+        label=_("Name before the @"),
+        max_length=320,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+        ),
+    )
+    domain = forms.ModelChoiceField(
+        label=_("Domain"), queryset=Domain.objects.all(), empty_label=None
+    )
+    targets = forms.CharField(
+        label=_("Goes to"),
+        max_length=40_000,
+        help_text=_("One address a line, of this server or of another."),
+        widget=forms.Textarea(attrs={"rows": 4, "autocapitalize": "none", "spellcheck": "false"}),
+    )
+    note = forms.CharField(label=_("Note"), required=False, max_length=1000)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
+
+    def clean_targets(self) -> list[str]:
+        text: str = self.cleaned_data["targets"]
+        return [part for line in text.splitlines() for part in line.replace(",", " ").split()]
+
+
+class FilterForm(forms.Form):
+    """What a list shows, from its URL; words that make no sense show everything."""
+
+    SORTS = [
+        ("address", _("Address, A to Z")),
+        ("-address", _("Address, Z to A")),
+        ("-id", _("Newest first")),
+        ("id", _("Oldest first")),
+    ]
+
+    q = forms.CharField(
+        label=_("Search"),
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"type": "search"}),
+    )
+    domain = forms.ModelChoiceField(
+        label=_("Domain"),
+        required=False,
+        queryset=Domain.objects.all(),
+        to_field_name="name",
+        empty_label=_("All domains"),
+    )
+    state = forms.ChoiceField(
+        label=_("State"), required=False, choices=[("", _("All states")), *MailboxState.choices]
+    )
+    sort = forms.ChoiceField(label=_("Order"), required=False, choices=SORTS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
+        for name in ("domain", "state", "sort"):
+            self.fields[name].widget.attrs["data-submit-on-change"] = ""
+
+
+def new_domain(form: NewDomainForm, **given: Any) -> Domain | None:
+    """The domain, or None with the refusal in the form."""
+    try:
+        return domains.create(
+            name=form.cleaned_data["name"], note=form.cleaned_data["note"], **given
+        )
+    except Refusal as refusal:
+        add_refusal(form, refusal)
+        return None
+
+
+def new_alias(form: NewAliasForm, **given: Any) -> Any:
+    try:
+        return aliases.create(**form.cleaned_data, **given)
+    except Refusal as refusal:
+        add_refusal(form, refusal)
+        return None

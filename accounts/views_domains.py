@@ -1,0 +1,54 @@
+"""Pages of domains: the list with the form to add one, and removing."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import addresses, domains
+from accounts.forms import NewDomainForm, new_domain
+from accounts.models import Domain
+from core import roles
+from core.access import NotAllowed, requires
+from core.errors import Refusal
+from core.paging import page_of
+
+
+@require_http_methods(["GET", "POST"])
+@requires("accounts.view")
+def index(request: HttpRequest) -> HttpResponse:
+    form = NewDomainForm(request.POST or None)
+    if request.method == "POST":
+        if not roles.may(request.user, "accounts.manage"):
+            raise NotAllowed("accounts.manage")
+        if form.is_valid():
+            domain = new_domain(form, by=request.user, at=timezone.now())
+            if domain:
+                messages.success(
+                    request,
+                    _("%(name)s was added. Next: make an account in it.")
+                    % {"name": domain.unicode_name},
+                )
+                return redirect("accounts:domains")
+    text = request.GET.get("q", "").strip()[:200]
+    rows = Domain.objects.with_counts()
+    if text:
+        rows = rows.filter(name__contains=addresses.search_form(text))
+    page = page_of(rows, request.GET, order="name")
+    context = {"form": form, "page": page, "q": text, "roles": addresses.ROLE_LOCAL_PARTS}
+    return render(request, "accounts/domains.html", context)
+
+
+@require_POST
+@requires("accounts.manage")
+def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    domain = get_object_or_404(Domain, pk=pk)
+    try:
+        domains.remove(domain=domain, by=request.user, at=timezone.now())
+    except Refusal as refusal:
+        messages.error(request, refusal.sentence)
+    else:
+        messages.success(request, _("%(name)s was removed.") % {"name": domain.unicode_name})
+    return redirect("accounts:domains")
