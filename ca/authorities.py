@@ -163,7 +163,13 @@ def _checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: datet
     if wish.root and wish.issuing and wish.root.name == wish.issuing.name:
         raise NotMade("names_equal", field="issuing_name")
     for field, each in (("root_name", wish.root), ("issuing_name", wish.issuing)):
-        if each and Issuer.objects.filter(name=each.name).exists():
+        if each is None:
+            continue
+        try:
+            template.subject_name(each.subject())
+        except template.BadSubject as error:
+            raise NotMade(error.code, field=field, value=error.value) from error
+        if Issuer.objects.filter(name=each.name).exists():
             raise NotMade("name_taken", field=field, value=each.name)
     above = under.parsed if under is not None else None
     if wish.root is not None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -228,7 +229,12 @@ class Certificate(models.Model):
     @property
     def title(self) -> str:
         """The name people know it by."""
-        return self.names[0] if self.names else self.subject or self.serial
+        if self.names:
+            return str(self.names[0])
+        common = x509.Name.from_rfc4514_string(self.subject).get_attributes_for_oid(
+            NameOID.COMMON_NAME
+        )
+        return str(common[0].value) if common else self.subject or self.serial
 
     @property
     def parsed(self) -> x509.Certificate:

@@ -32,7 +32,7 @@ def problems(passphrase: str, *, known: Iterable[str] = ()) -> list[str]:
     folded = phrase.casefold().strip()
     for text in known:
         word = normal(text).casefold().strip()
-        if word and (folded == word or (len(word) >= 4 and len(folded.replace(word, "")) < 8)):
+        if len(word) >= 4 and word in folded and len(folded.replace(word, "")) < 8:
             found.append("passphrase_derived")
             break
     return found

@@ -89,6 +89,10 @@ def prepare(
             permitted=", ".join(issuer.permitted),
             names=", ".join(name.value for name in outside),
         )
+    try:
+        template.subject_name(subject or {})
+    except template.BadSubject as error:
+        raise IssuanceRefused(error.code, value=error.value) from error
     tbs = template.prepare(
         profile=profile,
         names=wanted,

@@ -11,6 +11,7 @@ second before the same time of day.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,8 +23,10 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 from ca.names import Name, Subtrees, constraints
 from ca.profiles import BACKDATE, AuthorityProfile, Profile
 
-# ub-common-name, RFC 5280 appendix A.1
-LONGEST_COMMON_NAME = 64
+# ub-common-name and ub-organization-name, RFC 5280 appendix A.1. The bound is in characters; some
+# software counts the bytes of their UTF-8, so these must fit.
+LONGEST_FIELD = LONGEST_COMMON_NAME = 64
+_COUNTRY = re.compile(r"[A-Z]{2}\Z")
 _SECOND = timedelta(seconds=1)
 
 SUBJECT_FIELDS: Mapping[str, x509.ObjectIdentifier] = {
@@ -85,8 +88,24 @@ def random_serial() -> int:
     return x509.random_serial_number()
 
 
+class BadSubject(ValueError):
+    """A field that no certificate can hold: `code`, and its `value`."""
+
+    def __init__(self, code: str, value: str) -> None:
+        super().__init__(f"{code}: {value!r}")
+        self.code = code
+        self.value = value
+
+
 def subject_name(fields: Mapping[str, str]) -> x509.Name:
     """`{"C": "TW", "O": "Example", "CN": "…"}` as a name, in the order of `SUBJECT_FIELDS`."""
+    for field, value in fields.items():
+        if len(value.encode("utf-8", "replace")) > LONGEST_FIELD:
+            raise BadSubject("subject_long", value)
+        if value != value.strip() or not value.isprintable():
+            raise BadSubject("subject_control", value)
+        if field == "C" and value and not _COUNTRY.match(value):
+            raise BadSubject("subject_country", value)
     return x509.Name(
         [
             x509.NameAttribute(oid, fields[field])

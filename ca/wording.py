@@ -144,6 +144,15 @@ SENTENCES: Mapping[str, Any] = {
     "not_supersedable": _(
         "Only a valid certificate can be superseded, by another valid one that replaces it."
     ),
+    "subject_long": _(
+        "“%(value)s” is too long for a certificate: at most 64 letters, or 21 Chinese characters."
+    ),
+    "subject_control": _(
+        "“%(value)s” has a control character in it, or spaces at its ends. Write it as plain text."
+    ),
+    "subject_country": _(
+        "“%(value)s” is no country code. Write two capital letters, such as TW, or leave it empty."
+    ),
     # authorities
     "name_taken": _("There is already an authority called “%(value)s”. Choose another name."),
     "names_equal": _("The root and the issuing authority need different names."),

@@ -17,9 +17,9 @@ class Route:
 ROUTES: dict[str, Route] = {
     "mailadmin.tick": Route("work"),
     "core.seal_audit": Route("sign", due="core.sealing.unsealed"),
-    "ca.sign_order": Route("sign", due="ca.models.Order.objects.due"),
-    "ca.make_authority": Route("sign", due="ca.models.Ceremony.objects.due"),
-    "ca.sign_list": Route("sign", due="ca.models.RevocationList.objects.due"),
+    "ca.sign_order": Route("sign", due="ca.due.orders"),
+    "ca.make_authority": Route("sign", due="ca.due.ceremonies"),
+    "ca.sign_list": Route("sign", due="ca.due.lists"),
     "deploy.push_accounts": Route("now", due="deploy.due.pushes"),
     "deploy.carry_out": Route("work", due="deploy.due.rollouts"),
     "deploy.host_job": Route("work", due="deploy.due.jobs"),

@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,162 +15,385 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Certificate',
+            name="Certificate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('profile', models.CharField(max_length=20, verbose_name='profile')),
-                ('state', models.CharField(choices=[('valid', 'valid'), ('held', 'on hold'), ('superseded', 'superseded'), ('revoked', 'revoked')], default='valid', max_length=12, verbose_name='state')),
-                ('serial', models.CharField(max_length=40, verbose_name='serial number')),
-                ('subject', models.CharField(blank=True, max_length=400, verbose_name='subject')),
-                ('names', models.JSONField(default=list)),
-                ('key_id', models.CharField(db_index=True, max_length=64)),
-                ('key_label', models.CharField(max_length=20, verbose_name='key')),
-                ('fingerprint_sha256', models.CharField(max_length=64, unique=True)),
-                ('not_before', models.DateTimeField()),
-                ('not_after', models.DateTimeField()),
-                ('issued_at', models.DateTimeField()),
-                ('pem', models.TextField()),
-                ('search', models.TextField(editable=False)),
-                ('first_served_at', models.DateTimeField(null=True)),
-                ('revoked_at', models.DateTimeField(null=True)),
-                ('revocation_reason', models.CharField(blank=True, max_length=24)),
-                ('superseded_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='supersedes', to='ca.certificate')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("profile", models.CharField(max_length=20, verbose_name="profile")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("valid", "valid"),
+                            ("held", "on hold"),
+                            ("superseded", "superseded"),
+                            ("revoked", "revoked"),
+                        ],
+                        default="valid",
+                        max_length=12,
+                        verbose_name="state",
+                    ),
+                ),
+                ("serial", models.CharField(max_length=40, verbose_name="serial number")),
+                ("subject", models.CharField(blank=True, max_length=400, verbose_name="subject")),
+                ("names", models.JSONField(default=list)),
+                ("key_id", models.CharField(db_index=True, max_length=64)),
+                ("key_label", models.CharField(max_length=20, verbose_name="key")),
+                ("fingerprint_sha256", models.CharField(max_length=64, unique=True)),
+                ("not_before", models.DateTimeField()),
+                ("not_after", models.DateTimeField()),
+                ("issued_at", models.DateTimeField()),
+                ("pem", models.TextField()),
+                ("search", models.TextField(editable=False)),
+                ("first_served_at", models.DateTimeField(null=True)),
+                ("revoked_at", models.DateTimeField(null=True)),
+                ("revocation_reason", models.CharField(blank=True, max_length=24)),
+                (
+                    "superseded_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="supersedes",
+                        to="ca.certificate",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Issuer',
+            name="Issuer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True, verbose_name='name')),
-                ('algorithm', models.CharField(choices=[('p256', 'P-256'), ('p384', 'P-384'), ('rsa2048', 'RSA 2048'), ('rsa3072', 'RSA 3072'), ('rsa4096', 'RSA 4096')], max_length=10, verbose_name='key')),
-                ('key_id', models.CharField(max_length=64, unique=True)),
-                ('public_id', models.CharField(max_length=16, unique=True)),
-                ('key_kept', models.CharField(choices=[('passphrase', 'under a passphrase that is not stored'), ('ring', "under the signer's key-encryption key")], max_length=10)),
-                ('key_sealed', models.BinaryField()),
-                ('permitted', models.JSONField(default=list)),
-                ('origin', models.CharField(blank=True, max_length=200, verbose_name='public address')),
-                ('created_at', models.DateTimeField()),
-                ('certificate', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='speaks_for', to='ca.certificate')),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='ca.issuer')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=64, unique=True, verbose_name="name")),
+                (
+                    "algorithm",
+                    models.CharField(
+                        choices=[
+                            ("p256", "P-256"),
+                            ("p384", "P-384"),
+                            ("rsa2048", "RSA 2048"),
+                            ("rsa3072", "RSA 3072"),
+                            ("rsa4096", "RSA 4096"),
+                        ],
+                        max_length=10,
+                        verbose_name="key",
+                    ),
+                ),
+                ("key_id", models.CharField(max_length=64, unique=True)),
+                ("public_id", models.CharField(max_length=16, unique=True)),
+                (
+                    "key_kept",
+                    models.CharField(
+                        choices=[
+                            ("passphrase", "under a passphrase that is not stored"),
+                            ("ring", "under the signer's key-encryption key"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("key_sealed", models.BinaryField()),
+                ("permitted", models.JSONField(default=list)),
+                (
+                    "origin",
+                    models.CharField(blank=True, max_length=200, verbose_name="public address"),
+                ),
+                ("created_at", models.DateTimeField()),
+                (
+                    "certificate",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="speaks_for",
+                        to="ca.certificate",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="ca.issuer",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'pk'],
+                "ordering": ["name", "pk"],
             },
         ),
         migrations.AddField(
-            model_name='certificate',
-            name='issuer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='certificates', to='ca.issuer'),
+            model_name="certificate",
+            name="issuer",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="certificates",
+                to="ca.issuer",
+            ),
         ),
         migrations.CreateModel(
-            name='Ceremony',
+            name="Ceremony",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('claimed_by', models.CharField(blank=True, editable=False, max_length=120)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('fence', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('kind', models.CharField(choices=[('hierarchy', 'a root and an issuing authority'), ('issuing', 'an issuing authority under a root'), ('list', "a root's revocation list")], max_length=10)),
-                ('state', models.CharField(choices=[('requested', 'waiting for the signer'), ('working', 'being carried out'), ('done', 'done'), ('refused', 'refused')], default='requested', max_length=10)),
-                ('wish', models.JSONField(default=dict)),
-                ('passphrase_sealed', models.BinaryField(default=bytes)),
-                ('steps', models.JSONField(default=list)),
-                ('first_fence', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('reason_code', models.CharField(blank=True, max_length=60)),
-                ('reason_detail', models.JSONField(default=dict)),
-                ('requested_at', models.DateTimeField()),
-                ('changed_at', models.DateTimeField()),
-                ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('made', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ca.issuer')),
-                ('root', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='ceremonies', to='ca.issuer')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("claimed_by", models.CharField(blank=True, editable=False, max_length=120)),
+                ("lease_until", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("fence", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("hierarchy", "a root and an issuing authority"),
+                            ("issuing", "an issuing authority under a root"),
+                            ("list", "a root's revocation list"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("requested", "waiting for the signer"),
+                            ("working", "being carried out"),
+                            ("done", "done"),
+                            ("refused", "refused"),
+                        ],
+                        default="requested",
+                        max_length=10,
+                    ),
+                ),
+                ("wish", models.JSONField(default=dict)),
+                ("passphrase_sealed", models.BinaryField(default=bytes)),
+                ("steps", models.JSONField(default=list)),
+                ("first_fence", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("reason_code", models.CharField(blank=True, max_length=60)),
+                ("reason_detail", models.JSONField(default=dict)),
+                ("requested_at", models.DateTimeField()),
+                ("changed_at", models.DateTimeField()),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "made",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="ca.issuer",
+                    ),
+                ),
+                (
+                    "root",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="ceremonies",
+                        to="ca.issuer",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('claimed_by', models.CharField(blank=True, editable=False, max_length=120)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('fence', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('state', models.CharField(choices=[('requested', 'requested'), ('awaiting_csr', 'waiting for the key'), ('signing', 'being signed'), ('issued', 'issued'), ('refused', 'refused')], default='requested', max_length=14, verbose_name='state')),
-                ('profile', models.CharField(max_length=20, verbose_name='profile')),
-                ('names', models.JSONField(default=list)),
-                ('subject', models.JSONField(default=dict)),
-                ('days', models.PositiveIntegerField(verbose_name='days')),
-                ('csr_pem', models.TextField(blank=True)),
-                ('key_id', models.CharField(blank=True, db_index=True, max_length=64)),
-                ('reason_code', models.CharField(blank=True, max_length=60)),
-                ('reason_detail', models.JSONField(default=dict)),
-                ('requested_at', models.DateTimeField()),
-                ('changed_at', models.DateTimeField()),
-                ('certificate', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='order', to='ca.certificate')),
-                ('issuer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='ca.issuer')),
-                ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("claimed_by", models.CharField(blank=True, editable=False, max_length=120)),
+                ("lease_until", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("fence", models.PositiveBigIntegerField(default=0, editable=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("requested", "requested"),
+                            ("awaiting_csr", "waiting for the key"),
+                            ("signing", "being signed"),
+                            ("issued", "issued"),
+                            ("refused", "refused"),
+                        ],
+                        default="requested",
+                        max_length=14,
+                        verbose_name="state",
+                    ),
+                ),
+                ("profile", models.CharField(max_length=20, verbose_name="profile")),
+                ("names", models.JSONField(default=list)),
+                ("subject", models.JSONField(default=dict)),
+                ("days", models.PositiveIntegerField(verbose_name="days")),
+                ("csr_pem", models.TextField(blank=True)),
+                ("key_id", models.CharField(blank=True, db_index=True, max_length=64)),
+                ("reason_code", models.CharField(blank=True, max_length=60)),
+                ("reason_detail", models.JSONField(default=dict)),
+                ("requested_at", models.DateTimeField()),
+                ("changed_at", models.DateTimeField()),
+                (
+                    "certificate",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="order",
+                        to="ca.certificate",
+                    ),
+                ),
+                (
+                    "issuer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="orders",
+                        to="ca.issuer",
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='RevocationList',
+            name="RevocationList",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('claimed_by', models.CharField(blank=True, editable=False, max_length=120)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('fence', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('number', models.PositiveBigIntegerField()),
-                ('this_update', models.DateTimeField()),
-                ('next_update', models.DateTimeField()),
-                ('renew_at', models.DateTimeField(db_index=True)),
-                ('entries', models.PositiveIntegerField(default=0)),
-                ('der', models.BinaryField()),
-                ('issuer', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='revocation_list', to='ca.issuer')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("claimed_by", models.CharField(blank=True, editable=False, max_length=120)),
+                ("lease_until", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("fence", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("number", models.PositiveBigIntegerField()),
+                ("this_update", models.DateTimeField()),
+                ("next_update", models.DateTimeField()),
+                ("renew_at", models.DateTimeField(db_index=True)),
+                ("entries", models.PositiveIntegerField(default=0)),
+                ("der", models.BinaryField()),
+                (
+                    "issuer",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="revocation_list",
+                        to="ca.issuer",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.AddIndex(
-            model_name='certificate',
-            index=models.Index(fields=['not_after', 'id'], name='ca_cert_by_end'),
+            model_name="certificate",
+            index=models.Index(fields=["not_after", "id"], name="ca_cert_by_end"),
         ),
         migrations.AddIndex(
-            model_name='certificate',
-            index=models.Index(fields=['state', 'not_after', 'id'], name='ca_cert_by_state'),
+            model_name="certificate",
+            index=models.Index(fields=["state", "not_after", "id"], name="ca_cert_by_state"),
         ),
         migrations.AddIndex(
-            model_name='certificate',
-            index=models.Index(fields=['issuer', 'not_after', 'id'], name='ca_cert_by_issuer'),
+            model_name="certificate",
+            index=models.Index(fields=["issuer", "not_after", "id"], name="ca_cert_by_issuer"),
         ),
         migrations.AddConstraint(
-            model_name='certificate',
-            constraint=models.UniqueConstraint(fields=('issuer', 'serial'), name='ca_serial_once_an_issuer'),
+            model_name="certificate",
+            constraint=models.UniqueConstraint(
+                fields=("issuer", "serial"), name="ca_serial_once_an_issuer"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='certificate',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('revoked_at__isnull', False), ('state__in', ['revoked', 'held'])), models.Q(('revocation_reason', ''), ('revoked_at', None), ('state__in', ['valid', 'superseded'])), _connector='OR'), name='ca_revoked_has_a_date'),
+            model_name="certificate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("revoked_at__isnull", False), ("state__in", ["revoked", "held"])),
+                    models.Q(
+                        ("revocation_reason", ""),
+                        ("revoked_at", None),
+                        ("state__in", ["valid", "superseded"]),
+                    ),
+                    _connector="OR",
+                ),
+                name="ca_revoked_has_a_date",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ceremony',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['requested', 'working']), ('passphrase_sealed', b''), _connector='OR'), name='ca_ceremony_ends_without_passphrase'),
+            model_name="ceremony",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["requested", "working"]),
+                    ("passphrase_sealed", b""),
+                    _connector="OR",
+                ),
+                name="ca_ceremony_ends_without_passphrase",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ceremony',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('reason_code__gt', ''), ('state', 'refused')), models.Q(models.Q(('state', 'refused'), _negated=True), ('reason_code', '')), _connector='OR'), name='ca_ceremony_refused_has_its_reason'),
+            model_name="ceremony",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("reason_code__gt", ""), ("state", "refused")),
+                    models.Q(models.Q(("state", "refused"), _negated=True), ("reason_code", "")),
+                    _connector="OR",
+                ),
+                name="ca_ceremony_refused_has_its_reason",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['state', 'lease_until'], name='ca_order_due'),
+            model_name="order",
+            index=models.Index(fields=["state", "lease_until"], name="ca_order_due"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('certificate__isnull', False), ('state', 'issued')), models.Q(models.Q(('state', 'issued'), _negated=True), ('certificate', None)), _connector='OR'), name='ca_order_issued_has_its_certificate'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("certificate__isnull", False), ("state", "issued")),
+                    models.Q(models.Q(("state", "issued"), _negated=True), ("certificate", None)),
+                    _connector="OR",
+                ),
+                name="ca_order_issued_has_its_certificate",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('reason_code__gt', ''), ('state', 'refused')), models.Q(models.Q(('state', 'refused'), _negated=True), ('reason_code', '')), _connector='OR'), name='ca_order_refused_has_its_reason'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("reason_code__gt", ""), ("state", "refused")),
+                    models.Q(models.Q(("state", "refused"), _negated=True), ("reason_code", "")),
+                    _connector="OR",
+                ),
+                name="ca_order_refused_has_its_reason",
+            ),
         ),
     ]
