@@ -53,8 +53,10 @@ def listening() -> FrozenSet[int]:
 
 def alive(pid: int, word: str) -> bool:
     """Whether this process lives and is what we take it for (a pid may have been given away)."""
-    try:
+    exe = ""
+    with contextlib.suppress(OSError):  # a container's root may not look into other users'
         exe = os.readlink(f"/proc/{pid}/exe")
+    try:
         line = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
         status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
