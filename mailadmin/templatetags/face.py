@@ -48,8 +48,8 @@ def when(moment: datetime | None, default: str = "") -> SafeString | str:
 @register.simple_tag
 def copy(text: Any, label: str = "") -> SafeString:
     return format_html(
-        '<button type="button" class="btn btn-action copy" data-copy="{}" aria-label="{}" title="{}">'
-        "{}</button>",
+        '<button type="button" class="btn btn-action copy" data-copy="{}" aria-label="{}"'
+        ' title="{}">{}</button>',
         text,
         label or gettext("Copy"),
         label or gettext("Copy"),
@@ -78,6 +78,13 @@ def styled(field: BoundField) -> SafeString:
         attrs.setdefault("rows", widget.attrs.get("rows") if widget.attrs.get("rows") != "10" else 4)
         attrs.setdefault("cols", None)
     return field.as_widget(attrs={key: value for key, value in attrs.items() if value is not None})
+
+
+@register.filter
+def choices_of(field: BoundField) -> list[Any]:
+    """The radios or checkboxes of a `group` field, with Tabler's class."""
+    field.field.widget.attrs["class"] = "form-check-input"
+    return list(field)
 
 
 @register.filter

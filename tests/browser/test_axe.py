@@ -41,7 +41,7 @@ def dressing(request):  # type: ignore[no-untyped-def]
     return request.param
 
 
-def examine(page, watch, name: str) -> None:  # type: ignore[no-untyped-def]
+def examine(page, watch, name: str) -> list[str]:  # type: ignore[no-untyped-def]
     page.wait_for_load_state("networkidle")
     folder = os.environ.get("MAILADMIN_SCREENSHOTS")
     if folder:
@@ -50,14 +50,16 @@ def examine(page, watch, name: str) -> None:  # type: ignore[no-untyped-def]
         page.screenshot(path=str(path), full_page=True)
     page.evaluate(AXE)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    violations = [
-        f"{v['id']}: {v['help']} — {[n['html'][:160] for n in v['nodes'][:3]]}"
+    problems = [
+        f"{name}: {v['id']}: {v['help']} — {[n['html'][:160] for n in v['nodes'][:3]]}"
         for v in found["violations"]
     ]
-    assert not violations, "\n".join([name, *violations])
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0, f"{name} scrolls sideways by {wide} px"
-    assert not watch.problems, f"{name}: {watch.problems}"
+    if wide > 0:
+        problems.append(f"{name} scrolls sideways by {wide} px")
+    problems += [f"{name}: {problem}" for problem in watch.problems]
+    watch.problems.clear()
+    return problems
 
 
 def as_name(path: str) -> str:
@@ -71,20 +73,25 @@ def open_in(browse, live_server, dressing: str):  # type: ignore[no-untyped-def]
 
 def test_signed_out_pages(browse, live_server, watch, dressing, transactional_db):
     page, base = open_in(browse, live_server, dressing)
+    problems = []
     for path in SIGNED_OUT:
         page.goto(base + path)
         # The browser logs the status of an error page as a console error.
         watch.problems[:] = [p for p in watch.problems if "status of 4" not in p]
-        examine(page, watch, f"{dressing}/out-{as_name(path)}")
+        problems += examine(page, watch, f"{dressing}/out-{as_name(path)}")
+    assert not problems, "\n".join(problems)
 
 
 def test_signed_in_pages(browse, live_server, watch, dressing, sign_in, world):
     page, base = open_in(browse, live_server, dressing)
     sign_in(page)
+    problems = []
     for path in SIGNED_IN:
         answer = page.goto(base + path)
-        assert answer.status == 200, f"{path}: {answer.status}"
-        examine(page, watch, f"{dressing}/{as_name(path)}")
+        if answer.status != 200:
+            problems.append(f"{path} answers {answer.status}")
+        problems += examine(page, watch, f"{dressing}/{as_name(path)}")
+    assert not problems, "\n".join(problems)
 
 
 def test_the_policy_has_teeth(browse, live_server, watch, transactional_db):
