@@ -256,11 +256,11 @@ class Supervisor:
             os.setsid()
             _default_signals()
             self._redirect(child.name)
-            processes.named(f"mailadmin-{child.name}")
             if child.role:
                 seal.load(child.role, self.ground.data)
             if self.ground.account and not child.keeps_root:
                 drop(self.ground.account)
+            processes.named(f"mailadmin-{child.name}")
             processes.die_with_parent(parent)
             child.run()
             code = 0
