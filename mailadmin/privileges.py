@@ -85,15 +85,22 @@ def prepare() -> Ground:
             "/opt for example."
         )
         account = None
-    if account is None:
+    if account is None or data.stat().st_uid == account.uid:
         _own_folders(data)
-    elif data.stat().st_uid == account.uid:
-        _own_folders(data)
-        for path in [data, *_below(data)]:
-            _hand_over(path, account)
     else:
         _shared_folders(data, account)
-    return Ground(data, account, tuple(notes))
+    ready = Ground(data, account, tuple(notes))
+    settle(ready)
+    return ready
+
+
+def settle(ground: Ground) -> None:
+    """Give what root just made in an ordinary user's data folder to that user, who may start the
+    console alone the next time."""
+    account = ground.account
+    if account and ground.data.stat().st_uid == account.uid:
+        for path in [ground.data, *_below(ground.data)]:
+            _hand_over(path, account)
 
 
 def drop(account: Account) -> None:
@@ -132,6 +139,7 @@ def enter(argv: list[str]) -> None:
 
     _ = settings.SECRET_KEY  # read while its file can still be read
     seal.ensure_keys(found.data)
+    settle(found)
     seal.load("all", found.data)
     if found.account and command not in KEEP_ROOT | WRITE_CHECKOUT:
         drop(found.account)

@@ -30,7 +30,7 @@ from typing import Any
 
 from core import seal
 from mailadmin import broker, processes
-from mailadmin.privileges import CannotStart, Ground, drop
+from mailadmin.privileges import CannotStart, Ground, drop, settle
 
 PAUSES = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)  # before a child that ended is started again
 STEADY = 30.0  # seconds up after which the pauses begin anew
@@ -77,6 +77,7 @@ class Supervisor:
         self._write_lock()
         processes.named("mailadmin-up")
         seal.ensure_keys(self.ground.data)
+        settle(self.ground)
         processes.preload()
         gc.collect()
         gc.freeze()
@@ -316,7 +317,11 @@ class Supervisor:
         if self.production:
             os.dup2(2, 1)
             return
-        log = os.open(self._log(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(
+            self._log(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600
+        )
+        if self.ground.account:
+            os.fchown(log, self.ground.account.uid, self.ground.account.gid)
         os.dup2(log, 1)
         os.dup2(log, 2)
 

@@ -129,6 +129,7 @@ def test_starts_as_an_ordinary_user(readable_checkout: Path) -> None:
 
 
 def test_root_becomes_the_data_folders_owner(readable_checkout: Path) -> None:
+    """And that user can start it alone the next time."""
     console = Console(checkout=readable_checkout)
     try:
         console.data.mkdir(mode=0o700)
@@ -138,6 +139,10 @@ def test_root_becomes_the_data_folders_owner(readable_checkout: Path) -> None:
         children.pop("practice", None)
         assert {owner_of(pid) for pid in children.values()} == {"nobody"}
         assert (console.data / "keys/authority.key").owner() == "nobody"
+        console.stop()
+        console.output.unlink()
+        console.prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        console.start().ready()
     finally:
         console.clear()
 
