@@ -11,7 +11,8 @@ clock. Needs root; `can_practise()` says whether it can work here and, if not, w
 
 from deploy.practice.debian import RELEASES, DebianRoot
 from deploy.practice.errors import PracticeError
+from deploy.practice.helper import serve
 from deploy.practice.machine import Machine
 from deploy.practice.readiness import can_practise
 
-__all__ = ["RELEASES", "DebianRoot", "Machine", "PracticeError", "can_practise"]
+__all__ = ["RELEASES", "DebianRoot", "Machine", "PracticeError", "can_practise", "serve"]

@@ -69,7 +69,18 @@ def build(
     tool = ensure_tool(progress, tool)
     log = target.parent / f"build-{release}.log"
     script = (mmdebstrap if tool == "mmdebstrap" else debootstrap)(release, packages, target)
-    command = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
+    # Nothing of it may outlive the console that asked for it.
+    command = [
+        "setpriv",
+        "--pdeathsig=KILL",
+        "unshare",
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--pid",
+        "--fork",
+        "--kill-child",
+    ]
     _follow([*command, "sh", "-euc", script], log, progress)
     progress("settle", 0.98)
     settle(target)

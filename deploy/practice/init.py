@@ -13,6 +13,7 @@ is the host, any other is the far end of the cable, where nobody listens on port
 """
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -132,6 +133,9 @@ def main() -> None:
     stopping = []
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    # As Dovecot's unit does where there is systemd; the console's own limit may be small.
+    most = min(65535, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.setblocking(False)
     udp.bind(("127.0.0.1", 53))

@@ -13,6 +13,7 @@ process id that is stale, after a reboot or a kill, is recognised by its start t
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from deploy.practice.launch import CAPABILITIES, start_time
 from deploy.practice.network import Cable
 
 HERE = Path(__file__).parent
+FQDN = re.compile(r"(?=.{1,63}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -73,7 +75,7 @@ class Machine:
         directory = Path(directory).resolve()
         if (directory / "machine.json").exists():
             raise PracticeError("exists", f"There is a practice host in {directory} already.")
-        if "." not in fqdn.strip("."):
+        if not FQDN.fullmatch(fqdn):
             raise PracticeError(
                 "fqdn", f"{fqdn} is not a full host name such as mail.example.test."
             )
@@ -168,8 +170,13 @@ class Machine:
         self._wait_for_sshd()
         progress("start", 1.0)
 
-    def stop(self) -> None:
-        """End everything in it; a second call does nothing."""
+    @property
+    def was_running(self) -> bool:
+        """It runs, or it did when the console or the machine went down."""
+        return (self.directory / "state.json").exists()
+
+    def stop(self, *, for_now: bool = False) -> None:
+        """End everything in it; a second call does nothing. `for_now` keeps it `was_running`."""
         if (pid := self.pid) is not None:
             handle: int = os.pidfd_open(pid)
             try:
@@ -183,7 +190,8 @@ class Machine:
         if self._leash is not None:
             os.close(self._leash)
             self._leash = None
-        (self.directory / "state.json").unlink(missing_ok=True)
+        if not for_now:
+            (self.directory / "state.json").unlink(missing_ok=True)
         # The kernel takes a moment to remove the cable of a network namespace that ended.
         _until(lambda: not self.cable.is_laid, 5.0)
 
