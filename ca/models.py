@@ -237,6 +237,16 @@ class Certificate(models.Model):
         return str(common[0].value) if common else self.subject or self.serial
 
     @property
+    def more_names(self) -> int:
+        return len(self.names) - 1
+
+    @property
+    def shown_names(self) -> list[str]:
+        """Names for people: international ones in their own script, with the xn-- form."""
+        shown = [(name, names.Name("dns", name).shown()) for name in self.names]
+        return [name if name == own else f"{own} ({name})" for name, own in shown]
+
+    @property
     def parsed(self) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self.pem.encode())
 

@@ -51,6 +51,11 @@ def read_csr(source: str | bytes) -> csr.Csr:
         raise RequestUnreadable(error.code, **error.detail) from error
 
 
+def split_names(text: str) -> list[str]:
+    """The names of a text area."""
+    return names.split(text)
+
+
 def read_names(texts: Sequence[str]) -> tuple[names.Name, ...]:
     try:
         return names.parse_all(texts)

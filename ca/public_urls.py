@@ -1,7 +1,16 @@
-"""What everybody may fetch without a login: issuers and revocation lists."""
+"""What everybody may fetch without a login: issuers' certificates and revocation lists.
+
+These addresses are burnt into certificates (RFC 5280 sections 4.2.1.13 and 4.2.2.1), so they stay.
+"""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from ca import public_views
+
+app_name = "pki"
+urlpatterns = [
+    path("<slug:public_id>.crt", public_views.issuer, name="issuer"),
+    path("<slug:public_id>.crl", public_views.revocation_list, name="list"),
+]

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
+
+from ca import authority_views, views
 
 app_name = "ca"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.certificates, name="certificates"),
+    path("<int:pk>/", views.certificate, name="certificate"),
+    path("<int:pk>/download/<slug:form>", views.download, name="download"),
+    path("new/", views.new, name="new"),
+    path("orders/<int:pk>/", views.order, name="order"),
+    path("orders/<int:pk>/cancel", views.cancel, name="cancel"),
+    path("authorities/", authority_views.authority_tree, name="authorities"),
+    path("authorities/new/", authority_views.new_hierarchy, name="new_hierarchy"),
+    path("authorities/<int:pk>/", authority_views.authority, name="authority"),
+    path("authorities/<int:pk>/new/", authority_views.new_issuing, name="new_issuing"),
+    path("authorities/<int:pk>/list/", authority_views.renew_list, name="renew_list"),
+    path("ceremonies/<int:pk>/", authority_views.ceremony, name="ceremony"),
+]

@@ -20,7 +20,8 @@ SENTENCES: Mapping[str, Any] = {
     # names
     "name_empty": _("One of the names is empty. Leave it out."),
     "name_control": _(
-        "“%(value)s” contains a space or a control character. Write one name a line, without spaces."
+        "“%(value)s” contains a space or a control character. Write one name a line, without "
+        "spaces."
     ),
     "name_idn": _(
         "“%(value)s” is not a valid international name (IDNA 2008). Check its spelling, or write "
@@ -60,23 +61,24 @@ SENTENCES: Mapping[str, Any] = {
         "or P-256."
     ),
     "key_rsa_large": _(
-        "The key is %(found)s: longer than 8192 bits, which many mail programs cannot use. RSA 3072 "
-        "or P-256 is plenty."
+        "The key is %(found)s: longer than 8192 bits, which many mail programs cannot use. RSA "
+        "3072 or P-256 is plenty."
     ),
     "key_rsa_exponent": _(
         "The RSA key has the public exponent %(found)s. Make a new key with the usual 65537."
     ),
     "key_curve": _("The key's curve is %(found)s. Make a new key on P-256 or P-384."),
     "key_kind": _(
-        "The key is of the kind %(found)s, which mail programs do not take. Make an RSA or P-256 key."
+        "The key is of the kind %(found)s, which mail programs do not take. Make an RSA or P-256 "
+        "key."
     ),
     "key_unreadable": _("The key inside the request cannot be read. Make the request again."),
     # requests
     "csr_empty": _("There is no request. Paste it, or choose its file."),
     "csr_too_big": _("This is larger than %(most)s, so it is not a certificate request."),
     "csr_is_private_key": _(
-        "This contains a private key. It was not stored. A key that has left its host should not be "
-        "used any more: make a new one, and send only the request (CSR)."
+        "This contains a private key. It was not stored. A key that has left its host should not "
+        "be used any more: make a new one, and send only the request (CSR)."
     ),
     "csr_is_certificate": _(
         "This is a certificate, not a request. Send the request (CSR), which begins with "
@@ -88,7 +90,8 @@ SENTENCES: Mapping[str, Any] = {
     ),
     "csr_several": _("There are several requests in here. Send them one at a time."),
     "csr_cut": _(
-        "The request is cut off: its BEGIN and END lines do not fit. Copy it again, with both lines."
+        "The request is cut off: its BEGIN and END lines do not fit. Copy it again, with both "
+        "lines."
     ),
     "csr_unreadable": _(
         "This cannot be read as a certificate request. Copy it again, with its BEGIN and END lines."
@@ -153,20 +156,21 @@ SENTENCES: Mapping[str, Any] = {
     "subject_country": _(
         "“%(value)s” is no country code. Write two capital letters, such as TW, or leave it empty."
     ),
+    "form_unknown": _("There is no form “%(value)s”. Choose one of %(forms)s."),
     # authorities
     "name_taken": _("There is already an authority called “%(value)s”. Choose another name."),
     "names_equal": _("The root and the issuing authority need different names."),
     "constraints_missing": _(
-        "Enter the domains the issuing authority may sign for. Without them a stolen key could speak "
-        "for any server in the world; if that is what you want, say so below."
+        "Enter the domains the issuing authority may sign for. Without them a stolen key could "
+        "speak for any server in the world; if that is what you want, say so below."
     ),
     "origin_bad": _(
         "“%(value)s” is no public address. Write http:// and the host's name, such as "
         "http://pki.example.com, without a path."
     ),
     "origin_https": _(
-        "Use http://, not https://: clients fetch these files to check a certificate, and could not "
-        "check the one of the address itself."
+        "Use http://, not https://: clients fetch these files to check a certificate, and could "
+        "not check the one of the address itself."
     ),
     "root_unknown": _("This root is not here any more. Choose another."),
     "root_ended": _("“%(root)s” has expired. Make a new root."),
@@ -257,3 +261,43 @@ def finding(found: Finding) -> str:
     known = LINTS.get(found.lint)
     text = str(known) % {"detail": found.detail} if known is not None else found.lint
     return f"{text} ({found.section})"
+
+
+LABELS: Mapping[str, Any] = {
+    "subject": _("Subject"),
+    "issuer": _("Issuer"),
+    "serial": _("Serial number"),
+    "not_before": _("Valid from"),
+    "not_after": _("Valid until"),
+    "key": _("Key"),
+    "key_id": _("Key id (SHA-256)"),
+    "names": _("Names"),
+    "key_usage": _("Key usage"),
+    "extended_key_usage": _("Extended key usage"),
+    "basic_constraints": _("Basic constraints"),
+    "name_constraints": _("Name constraints"),
+    "subject_key_identifier": _("Subject key identifier"),
+    "authority_key_identifier": _("Authority key identifier"),
+    "crl": _("Revocation list"),
+    "issuer_address": _("Issuer's certificate"),
+    "fingerprint_sha256": _("SHA-256 fingerprint"),
+    "fingerprint_sha1": _("SHA-1 fingerprint"),
+    "other": _("Other extension"),
+}
+
+# What a ceremony does, as its page shows it.
+STEPS: Mapping[str, Any] = {
+    "open": _("Open the root's key with the passphrase"),
+    "root_key": _("Make the root's key"),
+    "seal": _("Seal it under the passphrase"),
+    "root": _("Sign the root"),
+    "issuing_key": _("Make the issuing authority's key"),
+    "issuing": _("Sign the issuing authority with the root"),
+    "lists": _("Sign the revocation lists"),
+}
+
+PROFILES: Mapping[str, Any] = {
+    "host": _("Mail host (TLS)"),
+    "root": _("Root"),
+    "subordinate": _("Issuing authority"),
+}

@@ -1,0 +1,297 @@
+"""Forms of the certificates' pages: they read what was typed; `ca`'s verbs judge it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography.x509.oid import NameOID
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext_lazy as _
+
+from ca import csr, names, passphrases, profiles
+from ca.models import Certificate, Issuer, IssuerQuerySet
+from ca.wishes import AuthorityWish, Wish
+
+OTHER = "other"
+ROOT_LIVES = [
+    ("3653", _("10 years (3653 days)")),
+    ("5479", _("15 years (5479 days)")),
+    (str(profiles.CLASSIC_ROOT_DAYS), _("20 years (7305 days), the classic")),
+    ("9131", _("25 years (9131 days)")),
+    (OTHER, _("Another number of days")),
+]
+ISSUING_LIVES = [
+    ("1096", _("3 years (1096 days)")),
+    ("1826", _("5 years (1826 days)")),
+    ("3653", _("10 years (3653 days)")),
+    (OTHER, _("Another number of days")),
+]
+ROOT_ALGORITHMS = [
+    ("p384", _("P-384: small and fast, recommended")),
+    ("p256", _("P-256")),
+    ("rsa4096", _("RSA 4096: for devices that know only RSA")),
+    ("rsa3072", _("RSA 3072")),
+    ("rsa2048", _("RSA 2048")),
+]
+ISSUING_ALGORITHMS = [
+    ("p256", _("P-256: small and fast, recommended")),
+    ("p384", _("P-384")),
+    ("rsa2048", _("RSA 2048: for mail programs that know only RSA")),
+    ("rsa3072", _("RSA 3072")),
+    ("rsa4096", _("RSA 4096")),
+]
+NEW_PASSPHRASE = {"autocomplete": "new-password", "spellcheck": "false"}
+OWN_PASSPHRASE = {"autocomplete": "off", "spellcheck": "false"}
+
+
+def _passphrase(label: Any, attrs: dict[str, str], help_text: Any = "") -> forms.CharField:
+    widget = forms.PasswordInput(attrs=attrs)
+    return forms.CharField(label=label, widget=widget, strip=False, help_text=help_text)
+
+
+def _life(form: forms.Form, prefix: str) -> int:
+    """The chosen number of days; notes an error when "another number" was left empty."""
+    chosen = form.cleaned_data.get(f"{prefix}_life", "")
+    if chosen != OTHER:
+        return int(chosen or 0)
+    days = form.cleaned_data.get(f"{prefix}_days")
+    if not days and f"{prefix}_days" not in form.errors:
+        form.add_error(f"{prefix}_days", _("Enter the number of days."))
+    return int(days or 0)
+
+
+class IssuingFields(forms.Form):
+    """What is asked for an issuing authority, under a new root or one that exists."""
+
+    issuing_name = forms.CharField(
+        label=_("Name of the issuing authority"),
+        max_length=64,
+        widget=forms.TextInput(attrs={"data-follow": "organisation", "data-suffix": "Issuing CA"}),
+        help_text=_("It signs the certificates of your hosts, without the passphrase."),
+    )
+    permitted = forms.CharField(
+        label=_("Domains and networks it may sign for"),
+        required=False,
+        widget=forms.Textarea(
+            attrs={"rows": 3, "placeholder": "example.com\n192.0.2.0/24", "spellcheck": "false"}
+        ),
+        help_text=_(
+            "Your organisation's domains, one a line; everything below them is included. A stolen "
+            "key can then not speak for anybody else. Add networks only if certificates should "
+            "carry IP addresses."
+        ),
+    )
+    unconstrained = forms.BooleanField(
+        label=_("Let it sign for any name in the world"),
+        required=False,
+        help_text=_(
+            "Whoever steals its key could then pose as any server to everyone who trusts the root."
+        ),
+    )
+    origin = forms.CharField(
+        label=_("Public address"),
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={
+                "placeholder": "http://pki.example.com",
+                "inputmode": "url",
+                "spellcheck": "false",
+            }
+        ),
+        help_text=_(
+            "Where clients can fetch the revocation list and the issuer's certificate from this "
+            "console, without signing in: http:// and a host name. It is burnt into every "
+            "certificate and cannot be changed afterwards. Leave it empty if clients cannot reach "
+            "the console: certificates then say nothing of it, and revoking one is not announced."
+        ),
+    )
+    issuing_algorithm = forms.ChoiceField(label=_("Key"), choices=ISSUING_ALGORITHMS)
+    issuing_life = forms.ChoiceField(label=_("Life"), choices=ISSUING_LIVES, initial="1826")
+    issuing_days = forms.IntegerField(label=_("Days"), required=False, min_value=1)
+
+    def permitted_texts(self) -> tuple[str, ...]:
+        return tuple(names.split(self.cleaned_data.get("permitted", "")))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        cleaned["issuing_length"] = _life(self, "issuing")
+        return cleaned
+
+    def issuing_wish(self, *, organisation: str = "", country: str = "") -> AuthorityWish:
+        return AuthorityWish(
+            name=self.cleaned_data["issuing_name"],
+            algorithm=self.cleaned_data["issuing_algorithm"],
+            days=self.cleaned_data["issuing_length"],
+            organisation=organisation,
+            country=country,
+        )
+
+
+class HierarchyForm(IssuingFields):
+    """A root and an issuing authority in one page."""
+
+    organisation = forms.CharField(label=_("Organisation"), max_length=64)
+    country = forms.CharField(
+        label=_("Country"),
+        required=False,
+        max_length=2,
+        widget=forms.TextInput(attrs={"placeholder": "TW", "autocomplete": "country"}),
+        help_text=_("Two letters, or empty."),
+    )
+    root_name = forms.CharField(
+        label=_("Name of the root"),
+        max_length=64,
+        widget=forms.TextInput(attrs={"data-follow": "organisation", "data-suffix": "Root CA"}),
+        help_text=_("People see it when they install the root on their devices."),
+    )
+    root_algorithm = forms.ChoiceField(label=_("Key"), choices=ROOT_ALGORITHMS)
+    root_life = forms.ChoiceField(
+        label=_("Life"), choices=ROOT_LIVES, initial=str(profiles.CLASSIC_ROOT_DAYS)
+    )
+    root_days = forms.IntegerField(label=_("Days"), required=False, min_value=1)
+    passphrase = _passphrase(
+        _("Passphrase of the root"),
+        NEW_PASSPHRASE | {"minlength": str(passphrases.SHORTEST)},
+        _(
+            "At least 12 characters; several words are easiest. It is never stored: write it down "
+            "and lock it away. It is asked for only when the root signs another authority, and "
+            "nobody can recover it."
+        ),
+    )
+    passphrase_again = _passphrase(_("The passphrase again"), NEW_PASSPHRASE)
+
+    field_order = ["organisation", "country", "root_name"]
+
+    def clean_country(self) -> str:
+        return str(self.cleaned_data["country"]).upper()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        cleaned["root_length"] = _life(self, "root")
+        first, second = cleaned.get("passphrase"), cleaned.get("passphrase_again")
+        if first and second and passphrases.normal(first) != passphrases.normal(second):
+            self.add_error("passphrase_again", _("The two passphrases differ. Type them again."))
+        return cleaned
+
+    def wish(self) -> Wish:
+        organisation = self.cleaned_data["organisation"]
+        country = self.cleaned_data["country"]
+        return Wish(
+            root=AuthorityWish(
+                name=self.cleaned_data["root_name"],
+                algorithm=self.cleaned_data["root_algorithm"],
+                days=self.cleaned_data["root_length"],
+                organisation=organisation,
+                country=country,
+            ),
+            issuing=self.issuing_wish(organisation=organisation, country=country),
+            permitted=self.permitted_texts(),
+            origin=self.cleaned_data["origin"],
+        )
+
+
+class IssuingForm(IssuingFields):
+    """Another issuing authority under a root; its passphrase opens the root."""
+
+    passphrase = _passphrase(_("Passphrase of the root"), OWN_PASSPHRASE)
+
+    def wish(self, root: Issuer) -> Wish:
+        subject = root.parsed.subject
+        organisation = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        country = subject.get_attributes_for_oid(NameOID.COUNTRY_NAME)
+        return Wish(
+            issuing=self.issuing_wish(
+                organisation=str(organisation[0].value) if organisation else "",
+                country=str(country[0].value) if country else "",
+            ),
+            permitted=self.permitted_texts(),
+            origin=self.cleaned_data["origin"],
+        )
+
+
+class PassphraseForm(forms.Form):
+    """The passphrase alone: to try again, or to renew the root's revocation list."""
+
+    passphrase = _passphrase(_("Passphrase of the root"), OWN_PASSPHRASE)
+
+
+class RequestForm(forms.Form):
+    """A certificate for a request (CSR) that was made elsewhere."""
+
+    csr = forms.CharField(
+        label=_("Certificate request (CSR)"),
+        required=False,
+        widget=forms.Textarea(
+            attrs={
+                "rows": 9,
+                "class": "mono",
+                "spellcheck": "false",
+                "placeholder": "-----BEGIN CERTIFICATE REQUEST-----",
+            }
+        ),
+        help_text=_("Paste it with its BEGIN and END lines. The private key stays where it is."),
+    )
+    csr_file = forms.FileField(label=_("or choose its file"), required=False)
+    names = forms.CharField(
+        label=_("Names"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
+        help_text=_("Host names and IP addresses, one a line. Empty: the names in the request."),
+    )
+    days = forms.IntegerField(
+        label=_("Days"),
+        min_value=1,
+        max_value=profiles.HOST.most_days,
+        initial=profiles.HOST.days,
+        help_text=_("At most 825. Short lives are safer: 90 is usual."),
+    )
+    issuer = forms.ModelChoiceField(
+        label=_("Signed by"), queryset=Issuer.objects.none(), empty_label=None
+    )
+
+    def __init__(self, *args: Any, issuers: IssuerQuerySet, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["issuer"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = issuers
+
+    def clean_csr_file(self) -> bytes | None:
+        file: UploadedFile | None = self.cleaned_data.get("csr_file")
+        return file.read(csr.MOST_BYTES + 1) if file else None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        cleaned["source"] = cleaned.get("csr_file") or cleaned.get("csr") or ""
+        return cleaned
+
+
+class FilterForm(forms.Form):
+    """The list's filters; they stand in the URL."""
+
+    q = forms.CharField(
+        label=_("Search"),
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": _("Name, serial number or fingerprint")}
+        ),
+    )
+    state = forms.ChoiceField(
+        label=_("State"),
+        required=False,
+        choices=[
+            ("", _("Any")),
+            *Certificate.STATES,
+            (Certificate.EXPIRED, _("expired")),
+        ],
+    )
+    issuer = forms.ModelChoiceField(
+        label=_("Issuer"), queryset=Issuer.objects.all(), required=False, empty_label=_("Any")
+    )
+    order = forms.ChoiceField(
+        label=_("Order"),
+        required=False,
+        choices=[("", _("Ends first")), ("latest", _("Ends last"))],
+    )

@@ -1,0 +1,260 @@
+"""Pages of certificates and orders. Those of authorities are in `ca.authority_views`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from ca import describe, issuance, lints, lists, preparation, profiles, states, wording
+from ca.forms import FilterForm, RequestForm
+from ca.models import Certificate, Issuer, Order
+from core.access import requires
+
+SOON = timedelta(days=30)
+# How a state looks: see `_status.html`.
+LOOKS = {
+    Certificate.VALID: "ok",
+    Certificate.HELD: "warning",
+    Certificate.SUPERSEDED: "idle",
+    Certificate.REVOKED: "danger",
+    Certificate.EXPIRED: "idle",
+    Order.REQUESTED: "busy",
+    Order.AWAITING_CSR: "busy",
+    Order.SIGNING: "busy",
+    Order.ISSUED: "ok",
+    Order.REFUSED: "danger",
+}
+
+
+def state_of(certificate: Certificate) -> dict[str, str]:
+    """Kind and words of a certificate's state for `_status.html`."""
+    now = timezone.now()
+    state = certificate.shown_state(now)
+    if state == Certificate.EXPIRED:
+        return {"kind": "idle", "text": _("expired")}
+    if state == Certificate.VALID and certificate.not_after - now < SOON:
+        return {"kind": "warning", "text": _("ends soon")}
+    return {"kind": LOOKS[state], "text": str(certificate.get_state_display())}
+
+
+def labelled(fields: list[describe.Field]) -> list[dict[str, Any]]:
+    return [{"label": wording.LABELS[field.code], "field": field} for field in fields]
+
+
+@require_GET
+@requires("ca.view")
+def certificates(request: HttpRequest) -> HttpResponse:
+    """The list: searched, filtered and paged by the URL."""
+    form = FilterForm(request.GET)
+    rows = Certificate.objects.leaves().select_related("issuer")
+    chosen = form.cleaned_data if form.is_valid() else {}
+    if chosen.get("q"):
+        rows = rows.matching(chosen["q"])
+    if chosen.get("state"):
+        rows = rows.in_state(chosen["state"], timezone.now())
+    if chosen.get("issuer"):
+        rows = rows.filter(issuer=chosen["issuer"])
+    latest = chosen.get("order") == "latest"
+    page = lists.by_end(rows, request.GET, latest_first=latest)
+    now = timezone.now()
+    return render(
+        request,
+        "ca/certificates.html",
+        {
+            "form": form,
+            "page": page,
+            "rows": [{"certificate": each, "state": state_of(each)} for each in page],
+            "filtered": any(chosen.get(field) for field in ("q", "state", "issuer")),
+            "has_issuer": Issuer.objects.able_to_issue(now).exists(),
+            "open_orders": Order.objects.open()[:5],
+        },
+    )
+
+
+@require_GET
+@requires("ca.view")
+def certificate(request: HttpRequest, pk: int) -> HttpResponse:
+    """All that a certificate says, its chain, and its downloads."""
+    found = get_object_or_404(Certificate.objects.select_related("issuer"), pk=pk)
+    parsed = found.parsed
+    return render(
+        request,
+        "ca/certificate.html",
+        {
+            "certificate": found,
+            "state": state_of(found),
+            "profile": wording.PROFILES.get(found.profile, found.profile),
+            "fingerprint": describe.hexed(found.fingerprint_sha256),
+            "fields": labelled(describe.fields(describe.of_certificate(parsed))),
+            "fingerprints": labelled(describe.fingerprints(parsed)),
+            "chain": list(reversed(found.authorities())),
+            "is_authority": found.profile in profiles.AUTHORITY_PROFILES,
+            "order": Order.objects.filter(certificate=found).first(),
+        },
+    )
+
+
+FORMS = {
+    "pem": ("pem", "application/x-pem-file"),
+    "chain": ("chain.pem", "application/x-pem-file"),
+    "fullchain": ("fullchain.pem", "application/x-pem-file"),
+    "root": ("root.pem", "application/x-pem-file"),
+    "der": ("cer", "application/pkix-cert"),
+    "text": ("txt", "text/plain; charset=utf-8"),
+}
+
+
+def content_of(found: Certificate, form: str) -> bytes:
+    """The bytes of a download; `form` is one of `FORMS`."""
+    parsed = found.parsed
+    texts = {
+        "pem": lambda: found.pem,
+        "chain": lambda: found.chain_pem,
+        "fullchain": lambda: found.fullchain_pem,
+        "root": lambda: found.root_pem,
+        "text": lambda: describe.text(parsed),
+    }
+    return parsed.public_bytes(Encoding.DER) if form == "der" else texts[form]().encode()
+
+
+def download_of(found: Certificate, form: str) -> HttpResponse:
+    ending, kind = FORMS[form]
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", found.title.replace("*", "wildcard")).strip("-.")
+    response = HttpResponse(content_of(found, form), content_type=kind)
+    response["Content-Disposition"] = f'attachment; filename="{stem or found.serial}.{ending}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+@require_GET
+@requires("ca.view")
+def download(request: HttpRequest, pk: int, form: str) -> HttpResponse:
+    if form not in FORMS:
+        raise Http404
+    return download_of(get_object_or_404(Certificate, pk=pk), form)
+
+
+@requires("ca.issue")
+def new(request: HttpRequest) -> HttpResponse:
+    """A certificate for a pasted or uploaded request: first what would be signed, then the order.
+
+    The preview's button posts the same fields with `sign`: what was shown is asked for again, and
+    the verb judges it anew.
+    """
+    now = timezone.now()
+    issuers = Issuer.objects.able_to_issue(now)
+    form = RequestForm(request.POST or None, request.FILES or None, issuers=issuers)
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "ca/new.html", {"form": form, "has_issuer": issuers.exists()})
+    data = form.cleaned_data
+    try:
+        asked = preparation.read_csr(data["source"])
+        texts = preparation.split_names(data["names"]) or [each.value for each in asked.names]
+        if "sign" in request.POST:
+            order = issuance.request(
+                profile=profiles.HOST.id,
+                names=texts,
+                issuer=data["issuer"],
+                csr_pem=asked.pem,
+                days=data["days"],
+                by=request.user,
+                at=now,
+            )
+            return redirect("ca:order", pk=order.pk)
+        wanted = preparation.read_names(texts)
+        tbs, _linted = preparation.prepare(
+            profile=profiles.HOST,
+            issuer=data["issuer"],
+            wanted=wanted,
+            public_key=asked.public_key,
+            days=data["days"],
+            subject=None,
+            at=now,
+        )
+    except issuance.IssuanceRefused as refusal:
+        form.add_error(_field_of(refusal), refusal.sentence)
+        return render(request, "ca/new.html", {"form": form, "has_issuer": True}, status=422)
+    ignored = [each.value for each in asked.names if each not in wanted]
+    context = {
+        "issuer": data["issuer"],
+        "csr": asked.pem,
+        "names": "\n".join(each.value for each in wanted),
+        "title": wanted[0].shown(),
+        "days": data["days"],
+        "ignored": ignored,
+        "fields": labelled(describe.fields(describe.of_prepared(tbs))),
+        "rules": len(lints.ALL),
+    }
+    return render(request, "ca/preview.html", context)
+
+
+def _field_of(refusal: issuance.IssuanceRefused) -> str | None:
+    """The form's field a refusal belongs to."""
+    if isinstance(refusal, preparation.NamesRefused):
+        return "names"
+    if isinstance(refusal, preparation.LifeRefused):
+        return "days"
+    if isinstance(refusal, preparation.IssuerUnable):
+        return "issuer"
+    return "csr" if isinstance(refusal, preparation.RequestUnreadable) else None
+
+
+def _order_context(order: Order) -> dict[str, Any]:
+    steps = [
+        ("requested", _("Asked for"), True),
+        ("key", _("The key is made, and its request is here"), bool(order.csr_pem)),
+        ("signing", _("The signer checks every rule and signs"), order.state == Order.ISSUED),
+    ]
+    rows: list[dict[str, str]] = []
+    for _code, text, done in steps:
+        state = "done" if done else "todo"
+        if not done and not any(row["state"] in ("busy", "failed") for row in rows):
+            state = "failed" if order.state == Order.REFUSED else "busy"
+        rows.append({"state": state, "text": text})
+    return {
+        "order": order,
+        "steps": rows,
+        "kind": LOOKS[order.state],
+        "live": order.state not in states.final(states.ORDER),
+        "profile": wording.PROFILES.get(order.profile, order.profile),
+    }
+
+
+@require_GET
+@requires("ca.view")
+def order(request: HttpRequest, pk: int) -> HttpResponse:
+    """An order, live until it ends."""
+    found = get_object_or_404(
+        Order.objects.select_related("issuer", "certificate", "requested_by"), pk=pk
+    )
+    part = request.headers.get("HX-Request") == "true"
+    template = "ca/_order.html" if part else "ca/order.html"
+    return render(request, template, _order_context(found))
+
+
+@require_POST
+@requires("ca.issue")
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """End an order that nobody has fulfilled."""
+    found = get_object_or_404(Order, pk=pk)
+    try:
+        issuance.refuse(
+            order=found,
+            code="cancelled",
+            detail={"who": request.user.get_username()},
+            by=request.user,
+            at=timezone.now(),
+        )
+    except issuance.OrderEnded as refusal:
+        from django.contrib import messages
+
+        messages.error(request, refusal.sentence)
+    return redirect("ca:order", pk=pk)
