@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest
 from django.utils import timezone
-from ninja import Field, Query, Router, Schema
+from ninja import Field, Query, Router, Schema, Status
 
 from accounts import addresses, domains, lifecycle
 from accounts.models import Domain, Mailbox, MailboxState
@@ -104,9 +104,9 @@ def list_domains(request: HttpRequest, asked: Query[ListIn]) -> dict[str, Any]:
 
 
 @router.post("/domains", auth=WRITE, response={201: DomainOut})
-def create_domain(request: HttpRequest, body: DomainIn) -> tuple[int, Domain]:
+def create_domain(request: HttpRequest, body: DomainIn) -> Status[Domain]:
     by = _operator(request, "accounts.manage")
-    return 201, domains.create(name=body.name, note=body.note, by=by, at=timezone.now())
+    return Status(201, domains.create(name=body.name, note=body.note, by=by, at=timezone.now()))
 
 
 @router.get("/mailboxes", auth=READ, response=MailboxesOut)
@@ -123,13 +123,14 @@ def list_mailboxes(request: HttpRequest, asked: Query[MailboxListIn]) -> dict[st
 
 
 @router.post("/mailboxes", auth=WRITE, response={201: MailboxOut})
-def create_mailbox(request: HttpRequest, body: MailboxIn) -> tuple[int, Mailbox]:
+def create_mailbox(request: HttpRequest, body: MailboxIn) -> Status[Mailbox]:
     by = _operator(request, "accounts.manage")
     local, _at, domain = body.address.strip().rpartition("@")
     given = body.dict(exclude={"address"})
-    return 201, lifecycle.create(
+    made = lifecycle.create(
         domain=_domain(domain), local_part=local, **given, by=by, at=timezone.now()
     )
+    return Status(201, made)
 
 
 @router.get("/mailboxes/{address}", auth=READ, response=MailboxOut)

@@ -11,12 +11,13 @@ GOOD = "kapim4-tovuz7-relof2-dasik9"
 
 
 @pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """The same hash with the least cost: what it costs is not what these tests are about."""
     from argon2 import PasswordHasher
 
     from accounts import hashing
 
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     monkeypatch.setattr(
         hashing, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     )
