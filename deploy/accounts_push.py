@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from django.db import transaction
@@ -135,7 +136,7 @@ def _push_claimed(row: AccountPush, clock: Clock, transport: Transport | None) -
             while row.force or _changes(row).exists():
                 send(row, helper, clock=clock)
     except (TransportError, HostError) as error:
-        _note_failure(row, error, clock())
+        note_failure(row, error, clock())
         return False
     return True
 
@@ -150,7 +151,8 @@ def _changes(row: AccountPush) -> "QuerySet[Change]":
     return Change.objects.since(str(row.host.uuid), row.through_change)
 
 
-def _note_failure(row: AccountPush, error: TransportError | HostError, at: datetime) -> None:
+def note_failure(row: AccountPush, error: TransportError | HostError, at: datetime) -> None:
+    """Why a claimed row is not current, and when to try again (some things an operator decides)."""
     state, code, detail = AccountPush.FAILED, "unreachable", str(error)
     if isinstance(error, HostError):
         code, detail = error.code, error.message
@@ -200,12 +202,14 @@ def send(row: AccountPush, helper: Helper, *, clock: Clock = timezone.now) -> No
 def add(
     row: AccountPush, helper: Helper, lines: list[Line], *, end_sessions: tuple[str, ...] = ()
 ) -> None:
-    """Lines that belong to no change (the login of a rollout's probes), on top of what is there.
-
-    Forced, since removing the only mailbox of a domain would ask whether it is meant.
-    """
+    """Lines that belong to no change (the login of a rollout's probes), on top of what is there."""
     reached = row.through_change
-    _ask(helper, row, Delta(reached, reached, lines, end_sessions, force=True))
+    _ask(helper, row, Delta(reached, reached, lines, end_sessions))
+
+
+def probe_domain(host: Host) -> str:
+    """The domain of the logins that rollouts make for their probes. It receives nothing."""
+    return f"probe.{host.fqdn}"
 
 
 def start(row: AccountPush, helper: Helper, *, clock: Clock = timezone.now) -> int:
@@ -242,7 +246,7 @@ def _whole(row: AccountPush) -> Delta:
     return Delta(
         from_change=0,
         through_change=max(made.through_change, row.through_change),
-        lines=made.lines,
+        lines=chain([{"domain": {"name": probe_domain(row.host)}}], made.lines),
         end_sessions=tuple(made.end_sessions),
         whole=True,
         force=row.force,

@@ -11,37 +11,45 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Protocol
 
-from django.db import transaction
 from django.utils import timezone
 
 from accounts.hashing import hash_password
-from ca import issuance
-from ca.models import Certificate
-from core import audit, leases
+from core import leases
 from deploy import accounts_push, probes, states
 from deploy import helper as helpers
 from deploy import plan as planning
+from deploy.bundle import TLS_CA
 from deploy.helper import Helper
-from deploy.models import AccountPush, Generation, HostRollout, RolloutStep
+from deploy.logbook import LEASE_SECONDS, Logbook, words
+from deploy.models import AccountPush, HostRollout, RolloutStep
+from deploy.probes.tls import roots
 from deploy.probes.values import Place, Result
 from deploy.transport import Broken, Event, HostError, Transport, TransportError
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 20
 DEADLINE_SECONDS = 120
 """Then the host goes back by itself: longer than a slow restart, all probes and a new worker."""
-RETRY = timedelta(seconds=2)
 BUSY_SECONDS = 20.0
 PROBE_LOCAL_PART = "mailadmin-probe"
 
 # The switch was declined before anything was touched.
-_DECLINED = {"base_moved", "not_staged", "not_validated", "pending", "busy", "bad_request", "host"}
+_DECLINED = {
+    "base_moved",
+    "not_staged",
+    "not_validated",
+    "pending",
+    "busy",
+    "bad_request",
+    "wrong_host",
+    "replayed",
+    "rollback_failed",
+}
+_OPERATOR_DECIDES = {"lineage", "ahead", "too_many_removed"}
 
 
 class Prove(Protocol):
@@ -83,79 +91,16 @@ def carry_out(pk: int, tools: Tools | None = None) -> None:
         log.info("rollout %s: another worker has it", pk)
 
 
-class _Carriage:
+class _Carriage(Logbook):
     def __init__(self, row: HostRollout, tools: Tools) -> None:
-        self.row = row
+        super().__init__(row, tools.clock)
         self.tools = tools
-        self.host = row.host
-        self.generation = row.generation
-        self.number = row.generation.number
-
-    # What is stored
-
-    def beat(self) -> None:
-        now = self.tools.clock()
-        until = self.row.lease_until
-        if until is None or until - now < timedelta(seconds=LEASE_SECONDS / 2):
-            leases.renew(self.row, at=now, seconds=LEASE_SECONDS)
-
-    def step(
-        self, name: str, ok: bool | None, detail: str = "", ms: int | None = None
-    ) -> RolloutStep:
-        self.beat()
-        return RolloutStep.objects.create(
-            host_rollout=self.row,
-            at=self.tools.clock(),
-            phase=self.row.state,
-            name=name[:60],
-            ok=ok,
-            detail=detail[:4000],
-            ms=ms,
-        )
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[RolloutStep]:
-        """A line that is there while it goes on; it is right unless something is raised."""
-        line = self.step(name, None)
-        began = time.monotonic()
-        try:
-            yield line
-        except (HostError, TransportError) as error:
-            line.ok, line.detail = False, line.detail or _words(error)
-            raise
-        except Exception:
-            line.ok = False
-            raise
-        else:
-            line.ok = True if line.ok is None else line.ok
-        finally:
-            line.ms = round(1000 * (time.monotonic() - began))
-            line.save(update_fields=["ok", "detail", "ms"])
-
-    def note(self, events: Iterable[Event]) -> Event:
-        """Store the helper's steps as they come; returns its result."""
-        result: Event = {}
-        for event in events:
-            if event["event"] == "step":
-                self.step(
-                    str(event.get("name", "")),
-                    bool(event.get("ok")),
-                    str(event.get("detail") or ""),
-                    event["ms"] if isinstance(event.get("ms"), int) else None,
-                )
-            else:
-                result = event
-        return result
-
-    def go(self, state: str, **fields: Any) -> None:
-        states.check(self.row.state, state)
-        leases.save(self.row, state=state, **fields)
 
     # The way
 
     def run(self) -> None:
         if self.row.state == states.PLANNED:
-            self.go(states.STAGING, started_at=self.tools.clock())
+            self.go(states.STAGING, started_at=self.clock())
         else:
             self._tidy()
         try:
@@ -187,16 +132,18 @@ class _Carriage:
                 self.go(states.VALIDATING)
             with self.phase("validate"):
                 self.note(helper.validate(generation=self.number))
-        except HostError as error:
-            if error.code == "busy":
-                self.wait("busy", error.message)
+            login = self.add_login(helper)
+        except (HostError, accounts_push.Held) as error:
+            if isinstance(error, accounts_push.Held) or error.code == "busy":
+                self.wait("busy", words(error))
             else:
-                self.finish(states.REFUSED, _refusal_code(error.code), error.message)
+                self.finish(states.REFUSED, self._refusal(error), error.message)
             return
         self.go(states.SWITCHING)
         if self.switch(helper):
             self.go(states.PROBING)
-            self.prove(helper)
+            self.prove(helper, login)
+        self.remove_login(helper, login)
 
     def stage(self, helper: Helper) -> None:
         bundle = self.generation.bundle()
@@ -212,12 +159,22 @@ class _Carriage:
             )
             line.detail = f"#{self.number}, {len(bundle.files)}"
         if accounts_push.row_of(self.host).state == AccountPush.IDLE:
-            clock = self.tools.clock
+            clock = self.clock
             with (
                 self.phase("accounts") as line,
                 accounts_push.held(self.host, clock=clock) as push,
             ):
-                line.detail = str(accounts_push.start(push, helper, clock=clock))
+                try:
+                    line.detail = str(accounts_push.start(push, helper, clock=clock))
+                except HostError as error:
+                    if error.code in _OPERATOR_DECIDES:
+                        accounts_push.note_failure(push, error, clock())
+                    raise
+
+    def _refusal(self, error: HostError) -> str:
+        if error.code in _OPERATOR_DECIDES:
+            return "accounts"
+        return _refusal_code(error.code)
 
     def switch(self, helper: Helper) -> bool:
         """Whether the host is on the new generation now; otherwise the row has ended."""
@@ -249,24 +206,19 @@ class _Carriage:
             self.finish(states.ROLLED_BACK, "switch_failed", error.message)
         elif outcome == "rollback_failed":
             self.finish(states.ROLLBACK_FAILED, "rollback", error.message)
-        elif error.code in _DECLINED or error.code == "rollback_failed":
+        elif error.code in _DECLINED:
             self.finish(states.REFUSED, _refusal_code(error.code), error.message)
         else:
             self.go_back(helper, "switch_failed", error.message)
 
-    def prove(self, helper: Helper) -> None:
+    def prove(self, helper: Helper, login: Place) -> None:
         failed: list[str] = []
         with self.phase("probe") as line:
-            try:
-                with self.login(helper) as place:
-                    for result in self.tools.prove(self.questions(), place, beat=self.beat):
-                        self.step(result.name, result.ok, result.evidence, result.ms)
-                        self._remember(result)
-                        if not result.ok:
-                            failed.append(f"{result.protocol}: {result.evidence}")
-            except (HostError, accounts_push.Held) as error:
-                self.step("probe.login", False, _words(error))
-                failed.append(_words(error))
+            for result in self.tools.prove(self.questions(), login, beat=self.beat):
+                self.step(result.name, result.ok, result.evidence, result.ms)
+                self._remember(result)
+                if not result.ok:
+                    failed.append(f"{result.protocol}: {result.evidence}")
             line.ok = not failed
         if failed:
             self.go_back(helper, "probe_failed", "; ".join(failed))
@@ -281,45 +233,56 @@ class _Carriage:
         self.finish(states.CONFIRMED)
 
     def questions(self) -> list[planning.Probe]:
-        bundle = self.generation.bundle()
-        asked = planning.plan(self.host.reported(), None, bundle).probes
+        asked = planning.plan(self.host.reported(), None, self.generation.bundle()).probes
         more = (
             planning.Probe("auth_right", "imaps", 993, "OK"),
             planning.Probe("auth_right", "pop3s", 995, "+OK"),
         )
-        return [*asked, *(probe for probe in more if probe not in asked)]
+        questions = [*asked, *(probe for probe in more if probe not in asked)]
+        # Dovecot keeps whoever gave a wrong password waiting for two seconds: that one first.
+        return sorted(questions, key=lambda probe: probe.kind != "auth_wrong")
 
-    @contextmanager
-    def login(self, helper: Helper) -> Iterator[Place]:
+    # The login of the probes
+
+    def add_login(self, helper: Helper) -> Place:
         """A mailbox for these probes alone: it receives nothing, sends nothing, and goes again.
 
         Should it stay (a worker killed here), nobody knows its password, which is random and never
         stored.
         """
-        address = f"{PROBE_LOCAL_PART}@{self.host.fqdn}"
-        password = secrets.token_urlsafe(24)
+        domain = accounts_push.probe_domain(self.host)
+        place = Place(
+            address=self.host.address,
+            fqdn=self.host.fqdn,
+            ca_pem=roots(self.generation.bundle().files[TLS_CA]),
+            login=f"{PROBE_LOCAL_PART}@{domain}",
+            password=secrets.token_urlsafe(24),
+        )
         mailbox = {
-            "address": address,
-            "password": hash_password(password),
+            "address": place.login,
+            "password": hash_password(place.password),
             "can_login": True,
             "can_send": False,
             "receives": False,
             "quota_bytes": 0,
         }
-        clock = self.tools.clock
-        with accounts_push.held(self.host, clock=clock) as push:
-            accounts_push.add(push, helper, [{"mailbox": mailbox}])
+        with (
+            self.phase("login"),
+            accounts_push.held(self.host, clock=self.clock) as push,
+        ):
+            accounts_push.add(push, helper, [{"domain": {"name": domain}}, {"mailbox": mailbox}])
+        return place
+
+    def remove_login(self, helper: Helper, place: Place) -> None:
+        """After the end, when the row is not ours any more; the next rollout tries again."""
         try:
-            yield Place(
-                address=self.host.address,
-                fqdn=self.host.fqdn,
-                ca_pem=self.generation.bundle().files["tls/ca.pem"],
-                login=address,
-                password=password,
-            )
-        finally:
-            with accounts_push.held(self.host, clock=clock) as push:
-                accounts_push.add(push, helper, [{"remove": address}], end_sessions=(address,))
+            with accounts_push.held(self.host, clock=self.clock) as push:
+                accounts_push.add(
+                    push, helper, [{"remove": place.login}], end_sessions=(place.login,)
+                )
+            helpers.note_reached(self.host, helper.facts(), at=self.clock())
+        except (HostError, TransportError, accounts_push.Held) as error:
+            log.warning("the login %s stays: %s", place.login, words(error))
 
     # After a worker's death, or a lost connection
 
@@ -329,9 +292,15 @@ class _Carriage:
         if pending.get("generation") == self.number:
             if self.row.state == states.SWITCHING:
                 self.go(states.PROBING)
-            self.prove(helper)
-        elif self.row.state == states.PROBING and facts.get("generation") == self.number:
-            # It was confirmed, and only the answer was lost.
+            try:
+                login = self.add_login(helper)
+            except HostError as error:
+                self.go_back(helper, "probe_failed", error.message)
+                return
+            self.prove(helper, login)
+            self.remove_login(helper, login)
+        elif self.row.state == states.PROBING and _was_confirmed(facts, self.number):
+            # Only the answer was lost.
             self.finish(states.CONFIRMED)
         else:
             code = "went_back" if self.row.state == states.PROBING else "worker_lost"
@@ -352,109 +321,14 @@ class _Carriage:
             return
         self.finish(states.ROLLED_BACK, code, detail)
 
-    def wait(self, code: str, detail: str) -> None:
-        """Let go and come back, until the time is up."""
-        now = self.tools.clock()
-        if self.row.give_up_at is not None and now >= self.row.give_up_at:
-            if self.row.state in states.UNTOUCHED:
-                self.finish(states.REFUSED, code, detail)
-            else:
-                self.finish(states.ROLLBACK_FAILED, "silent", detail)
-            return
-        line = RolloutStep.objects.filter(host_rollout=self.row, name="wait", ok=None).first()
-        if line is None:
-            self.step("wait", None, detail)
-        else:
-            RolloutStep.objects.filter(pk=line.pk).update(detail=detail[:4000])
-        leases.release(self.row, retry_at=now + RETRY)
 
-    # Ends
-
-    def _receipt(self, **more: Any) -> None:
-        self.row.receipt = {**self.row.receipt, **more}
-        leases.save(self.row, receipt=self.row.receipt)
-
-    def _remember(self, result: Result) -> None:
-        proofs = [
-            proof
-            for proof in self.row.receipt.get("proofs", [])
-            if (proof["kind"], proof["protocol"]) != (result.kind, result.protocol)
-        ]
-        proofs.append(
-            {
-                "kind": result.kind,
-                "protocol": result.protocol,
-                "port": result.port,
-                "ok": result.ok,
-                "evidence": result.evidence,
-                "fingerprint": result.fingerprint,
-            }
-        )
-        self._receipt(proofs=proofs)
-
-    def finish(self, state: str, code: str = "", detail: str = "") -> None:
-        states.check(self.row.state, state)
-        now = self.tools.clock()
-        RolloutStep.objects.filter(host_rollout=self.row, name="wait", ok=None).update(
-            ok=state == states.CONFIRMED
-        )
-        with transaction.atomic():
-            leases.release(
-                self.row,
-                state=state,
-                problem=code,
-                problem_detail=detail[:4000],
-                finished_at=now,
-                retry_at=None,
-            )
-            if state == states.CONFIRMED:
-                self._now_live(now)
-            else:
-                kept = (
-                    Generation.DISCARDED if state != states.ROLLBACK_FAILED else Generation.STAGED
-                )
-                Generation.objects.filter(pk=self.generation.pk).update(state=kept)
-            audit.record(
-                by=None,
-                at=now,
-                action=f"deploy.rollout.{state}",
-                subject=self.host.fqdn,
-                detail={
-                    "rollout": self.row.rollout_id,
-                    "generation": self.number,
-                    "base": self.row.base,
-                    **({"problem": code} if code else {}),
-                },
-            )
-
-    def _now_live(self, now: datetime) -> None:
-        before = Generation.objects.live().filter(host=self.host).first()
-        Generation.objects.live().filter(host=self.host).update(state=Generation.KEPT)
-        Generation.objects.filter(pk=self.generation.pk).update(state=Generation.LIVE, live_at=now)
-        new = self.generation.certificate
-        if new is None:
-            return
-        issuance.confirm_served(certificate=new, where=self.host.fqdn, by=None, at=now)
-        old = before.certificate if before else None
-        if old is not None and _follows(new, old) and not _served_elsewhere(old):
-            issuance.supersede(old=old, new=new, by=None, at=now)
-
-
-def _follows(new: Certificate, old: Certificate) -> bool:
+def _was_confirmed(facts: Event, number: int) -> bool:
+    last = facts.get("last") or {}
     return (
-        new.pk != old.pk
-        and old.state == Certificate.VALID
-        and new.state == Certificate.VALID
-        and old.issued_at <= new.issued_at
+        facts.get("generation") == number
+        and last.get("generation") == number
+        and last.get("outcome") == "confirmed"
     )
-
-
-def _served_elsewhere(certificate: Certificate) -> bool:
-    return Generation.objects.live().filter(certificate=certificate).exists()
-
-
-def _words(error: BaseException) -> str:
-    return error.message if isinstance(error, HostError) else str(error) or type(error).__name__
 
 
 def _refusal_code(code: str) -> str:

@@ -158,6 +158,8 @@ def check(
     leases.save(job, step="connect", fraction=0.3)
     with Helper.of(host, transport) as helper:
         reported = helper.facts()
+    if reported.get("host") not in (None, str(host.uuid)):
+        return Outcome("other_host")
     was = host.state
     with transaction.atomic():
         helpers.note_reached(host, reported, at=clock())

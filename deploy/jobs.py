@@ -114,7 +114,7 @@ def _turn(job: HostJob, tools: Tools) -> Outcome:
             helpers.note_unreachable(job.host, error)
         return Outcome(helpers.code_of(error), str(error))
     except HostError as error:
-        return Outcome("other_host" if error.code == "host" else "host_error", error.message)
+        return Outcome("other_host" if error.code == "wrong_host" else "host_error", error.message)
     except Refusal as refusal:
         return Outcome("host_error", refusal.sentence)
     except Exception as error:

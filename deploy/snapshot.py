@@ -22,6 +22,8 @@ def config_of(host: Host) -> HostConfig:
     return HostConfig(
         fqdn=host.fqdn,
         message_size_mb=host.message_size_mb,
+        # Sendmail cannot bind :: beside 0.0.0.0 on one port: it waits 100 s and gives up.
+        listen_inet6=(),
         snippet_sendmail=host.snippet_sendmail,
         snippet_dovecot=host.snippet_dovecot,
     )
@@ -36,7 +38,8 @@ def of_host(host: Host) -> Snapshot | None:
         host=config_of(host),
         tls=TlsFiles(
             chain_pem=certificate.fullchain_pem.encode("ascii"),
-            ca_pem=certificate.root_pem.encode("ascii"),
+            # Sendmail sends what it finds here behind its own certificate, and nothing else.
+            ca_pem=(certificate.chain_pem + certificate.root_pem).encode("ascii"),
             key_id=certificate.key_id[:KEY_ID_LENGTH],
             fingerprint_sha256=certificate.fingerprint_sha256,
         ),

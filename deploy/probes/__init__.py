@@ -13,7 +13,9 @@ from typing import Protocol as Shape
 from deploy.probes import imap, pop3, smtp
 from deploy.probes.values import Found, NotYet, Place, ProbeFailed, Result
 
-PAUSE = 0.2
+PAUSE = 0.15
+"""Seconds before the second attempt; each further one waits twice as long, up to LONGEST_PAUSE."""
+LONGEST_PAUSE = 2.0
 
 _MODULES = {
     "smtp": smtp,
@@ -44,6 +46,7 @@ def ask(question: Question, place: Place) -> Result:
     """One question, with patience. Never raises: whatever goes wrong is the answer."""
     probe = getattr(_MODULES[question.protocol], question.kind)
     began = time.monotonic()
+    pause = PAUSE
     while True:
         try:
             found: Found
@@ -53,9 +56,10 @@ def ask(question: Question, place: Place) -> Result:
                 found = probe(place, question.protocol, question.port)
             return _result(question, True, found.evidence, found.fingerprint, began)
         except NotYet as wait:
-            if time.monotonic() - began + PAUSE > place.patience:
+            if time.monotonic() - began + pause > place.patience:
                 return _result(question, False, wait.evidence, wait.fingerprint, began)
-            time.sleep(PAUSE)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
         except ProbeFailed as failure:
             return _result(question, False, failure.evidence, failure.fingerprint, began)
         except Exception as error:  # noqa: BLE001 - a probe that breaks has not proved anything
@@ -79,7 +83,7 @@ def run(
     place: Place,
     *,
     beat: Callable[[], None] = lambda: None,
-    together: int = 8,
+    together: int = 16,
 ) -> Iterator[Result]:
     """Ask them all; yield the answers as they come. `beat` is called at least every two seconds."""
     with ThreadPoolExecutor(max_workers=together, thread_name_prefix="probe") as pool:

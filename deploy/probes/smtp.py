@@ -117,31 +117,33 @@ def auth_wrong(place: Place, protocol: str, port: int) -> Found:
         return Found(reply[-1])
 
 
-def _recipient(place: Place, protocol: str, port: int, sender: str, recipient: str) -> list[str]:
-    with Smtp(place, port) as session:
-        reply = session.ask(f"MAIL FROM:<{sender}>")
-        if reply[-1].startswith("2"):
-            reply = session.ask(f"RCPT TO:<{recipient}>")
-        elif reply[-1].startswith("4"):
-            raise NotYet(" / ".join(reply))
-        session.send("RSET")
-        return reply
+def _recipient(session: Smtp, sender: str, recipient: str) -> list[str]:
+    """The answer to RCPT, or to MAIL where that was refused."""
+    reply = session.ask(f"MAIL FROM:<{sender}>")
+    if reply[-1].startswith("2"):
+        reply = session.ask(f"RCPT TO:<{recipient}>")
+    if reply[-1].startswith("4"):
+        raise NotYet(" / ".join(reply))
+    session.ask("RSET")
+    return reply
 
 
 def unknown_recipient(place: Place, protocol: str, port: int) -> Found:
     """Refused while the sender is still there to be told: never a bounce later."""
     stranger = f"no-such-{secrets.token_hex(8)}@{place.fqdn}"
-    reply = _recipient(place, protocol, port, "", stranger)
+    with Smtp(place, port) as session:
+        reply = _recipient(session, "", stranger)
     if not reply[-1].startswith("550"):
-        raise (NotYet if reply[-1].startswith("4") else ProbeFailed)(" / ".join(reply))
+        raise ProbeFailed(" / ".join(reply))
     return Found(reply[-1])
 
 
 def postmaster(place: Place, protocol: str, port: int) -> Found:
     """RFC 5321, 4.5.1: every host that takes mail takes it for its postmaster."""
-    reply = _recipient(place, protocol, port, "", f"postmaster@{place.fqdn}")
+    with Smtp(place, port) as session:
+        reply = _recipient(session, "", f"postmaster@{place.fqdn}")
     if not reply[-1].startswith("250"):
-        raise (NotYet if reply[-1].startswith("4") else ProbeFailed)(" / ".join(reply))
+        raise ProbeFailed(" / ".join(reply))
     return Found(reply[-1])
 
 
@@ -153,14 +155,14 @@ def relay(place: Place, protocol: str, port: int) -> Found:
     """
     local, _, domain = FOREIGN_RECIPIENT.partition("@")
     percent = f"{local}%{domain}@{place.fqdn}"
-    reply = [""]
-    for sender, recipient in (
-        ("", FOREIGN_RECIPIENT),
-        (f"postmaster@{place.fqdn}", FOREIGN_RECIPIENT),
-        ("", percent),
-    ):
-        reply = _recipient(place, protocol, port, sender, recipient)
-        if not reply[-1].startswith("5"):
-            kind = NotYet if reply[-1].startswith("4") else ProbeFailed
-            raise kind(f"<{sender}> to <{recipient}>: {' / '.join(reply)}")
+    with Smtp(place, port) as session:
+        reply = [""]
+        for sender, recipient in (
+            ("", FOREIGN_RECIPIENT),
+            (f"postmaster@{place.fqdn}", FOREIGN_RECIPIENT),
+            ("", percent),
+        ):
+            reply = _recipient(session, sender, recipient)
+            if not reply[-1].startswith("5"):
+                raise ProbeFailed(f"<{sender}> to <{recipient}>: {' / '.join(reply)}")
     return Found(reply[-1])

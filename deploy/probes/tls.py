@@ -9,6 +9,9 @@ import socket
 import ssl
 from dataclasses import dataclass
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from deploy.probes.values import Found, NotYet, Place, ProbeFailed
 
 
@@ -21,6 +24,14 @@ class Served:
     @property
     def evidence(self) -> str:
         return f"{self.version} {self.cipher}, SHA-256 {self.fingerprint}"
+
+
+def roots(ca_pem: bytes) -> bytes:
+    """The self-signed ones: a client trusts no intermediate that a server should have sent."""
+    found = x509.load_pem_x509_certificates(ca_pem)
+    return b"".join(
+        each.public_bytes(Encoding.PEM) for each in found if each.subject == each.issuer
+    )
 
 
 def context(place: Place) -> ssl.SSLContext:
