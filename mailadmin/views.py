@@ -19,6 +19,7 @@ from core import roles
 from core import setup as one_time
 from core.access import NotAllowed, address_of
 from core.models import Operator
+from core.signin import keep_language
 from mailadmin.forms import RestoreForm, SetupForm
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
@@ -63,7 +64,7 @@ def refused_link(request: HttpRequest, refusal: one_time.LinkRefused) -> HttpRes
 def sign_in(request: HttpRequest, operator: Operator) -> None:
     """Sign in who just set a password, and let allauth know of that proof."""
     login(request, operator, backend=BACKEND)
-    record_authentication(request, operator, method="password", username=operator.username)
+    record_authentication(request, operator, method="password", reauthenticated=True)
 
 
 @login_not_required
@@ -80,17 +81,6 @@ def language(request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:
             Operator.objects.filter(pk=request.user.pk).update(language=chosen)
     return response
-
-
-def keep_language(response: HttpResponse, chosen: str) -> None:
-    response.set_cookie(
-        settings.LANGUAGE_COOKIE_NAME,
-        chosen,
-        max_age=365 * 24 * 3600,
-        samesite="Lax",
-        secure=settings.SESSION_COOKIE_SECURE,
-        httponly=True,
-    )
 
 
 @login_not_required

@@ -15,9 +15,9 @@ from core import roles
 from core.access import address_of, requires
 from core.api_auth import create_token, revoke_token
 from core.models import ApiToken
+from core.signin import keep_language
 from mailadmin.forms import ProfileForm, TokenForm
 from mailadmin.profile import change_profile
-from mailadmin.views import keep_language
 
 
 @requires("settings.view")

@@ -6,6 +6,7 @@ the content security policy.
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,12 @@ def sign_in(owner, live_server):  # type: ignore[no-untyped-def]
         client.force_login(
             operator or owner, backend="allauth.account.auth_backends.AuthenticationBackend"
         )
+        session = client.session  # as if the password had just been asked for again
+        session["account_authentication_methods_user"] = str((operator or owner).pk)
+        session["account_authentication_methods"] = [
+            {"method": "password", "at": time.time(), "reauthenticated": True}
+        ]
+        session.save()
         cookie = client.cookies["mailadmin_session"]
         page.context.add_cookies(
             [{"name": "mailadmin_session", "value": cookie.value, "url": live_server.url}]

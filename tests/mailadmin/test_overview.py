@@ -1,0 +1,54 @@
+"""The line of truth follows the worst of what needs a hand."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from deploy.models import Host
+from mailadmin import overview
+
+
+@pytest.fixture
+def host(db):
+    return Host.objects.create(
+        fqdn="mail1.example.test", address="192.0.2.2", state=Host.READY, created_at=timezone.now()
+    )
+
+
+def test_nothing_live_is_not_all_well(host):
+    found = overview.look(at=timezone.now())
+    assert found.kind == "idle" and "Nothing is live" in found.truth
+
+
+def test_a_host_that_does_not_answer_needs_a_hand(host):
+    host.state = Host.UNREACHABLE
+    host.save()
+    found = overview.look(at=timezone.now())
+    assert found.kind == "danger" and [n.title for n in found.needs] == ["mail1.example.test does not answer"]
+    assert "1 thing needs a hand" in found.truth
+
+
+class Certificate:
+    def __init__(self, not_after):
+        self.not_after = not_after
+
+
+@pytest.mark.parametrize(
+    ("left", "kind"), [(timedelta(days=13), "warning"), (timedelta(0), "danger"), (timedelta(days=15), None)]
+)
+def test_a_certificate_near_its_end(host, left, kind):
+    now = timezone.now()
+
+    class HostLike:
+        pk, fqdn, state, account_push = 1, "m.example.test", Host.READY, None
+        certificate = Certificate(now + left)
+
+    needs = overview.host_needs(HostLike(), None, now)
+    assert [n.kind for n in needs] == ([kind] if kind else [])
+
+
+def test_all_well_says_for_how_long():
+    assert overview.truth("ok", needs=0, live=3, days=61) == (
+        "All well. 3 hosts are live. Certificates are good for 61 days."
+    )

@@ -1,0 +1,61 @@
+"""Profile, language and API tokens."""
+
+from core.models import ApiToken, AuditEvent
+
+FORM = {"name": "weekly report", "scopes": ["ca:read"], "days": "30"}
+
+
+def test_a_token_is_shown_once_works_and_is_revoked(signed_in, client):
+    page = signed_in.post("/settings/tokens/", FORM).content.decode()
+    secret = page.split('id="token-secret">')[1].split("<")[0]
+    assert secret.startswith("mla_")
+    assert secret not in signed_in.get("/settings/tokens/").content.decode()
+    headers = {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
+    me = client.get("/api/v1/me", **headers)
+    assert me.json() == {"username": "owner", "role": "owner"}
+    token = ApiToken.objects.get()
+    assert token.expires_at is not None
+    signed_in.post(f"/settings/tokens/{token.pk}/revoke/")
+    assert client.get("/api/v1/me", **headers).status_code == 401
+
+
+def test_a_token_needs_a_scope(signed_in):
+    assert signed_in.post("/settings/tokens/", {**FORM, "scopes": []}).status_code == 422
+    assert not ApiToken.objects.exists()
+
+
+def test_a_viewer_does_not_see_or_revoke_others_tokens(signed_in, viewer, client):
+    signed_in.post("/settings/tokens/", FORM)
+    token = ApiToken.objects.get()
+    client.force_login(viewer, backend="allauth.account.auth_backends.AuthenticationBackend")
+    assert "weekly report" not in client.get("/settings/tokens/").content.decode()
+    assert client.post(f"/settings/tokens/{token.pk}/revoke/").status_code == 404
+    token.refresh_from_db()
+    assert token.revoked_at is None
+
+
+def test_the_profile_changes_language_at_once_and_is_logged(signed_in, owner):
+    answer = signed_in.post("/settings/", {"email": "new@example.test", "language": "zh-hant"})
+    assert answer.status_code == 302
+    owner.refresh_from_db()
+    assert (owner.email, owner.language) == ("new@example.test", "zh-hant")
+    event = AuditEvent.objects.get(action="core.operator.changed")
+    assert event.detail["email"] == {"before": "owner@example.test", "after": "new@example.test"}
+    assert 'lang="zh-hant"' in signed_in.get("/settings/").content.decode()
+
+
+def test_a_bad_address_changes_nothing(signed_in, owner):
+    assert signed_in.post("/settings/", {"email": "no", "language": "en"}).status_code == 422
+    owner.refresh_from_db()
+    assert owner.email == "owner@example.test"
+
+
+def test_language_switch_comes_back_and_never_leaves_the_site(client, db):
+    answer = client.post("/language/", {"language": "zh-hant", "next": "/session/login/?next=/"})
+    assert answer["Location"] == "/session/login/?next=/"
+    assert 'lang="zh-hant"' in client.get("/session/login/").content.decode()
+    for elsewhere in ("https://evil.example.test/", "//evil.example.test/", "javascript:1"):
+        answer = client.post("/language/", {"language": "en", "next": elsewhere})
+        assert answer["Location"] == "/"
+    assert "mailadmin_language" not in client.post("/language/", {"language": "xx"}).cookies
+    assert client.get("/language/").status_code == 405
