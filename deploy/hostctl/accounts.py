@@ -125,11 +125,11 @@ def apply(
             # time is in the list of sessions by the second.
             kicked = aside.submit(sessions.end, host, leaving)
             rebuilt = rebuild(host, database)
-            again = kicked.result() + sessions.end(host, leaving)
+            out = kicked.result() | sessions.end(host, leaving)
         return {
             **_position(database),
             "removed": len(change.removed),
-            "kicked": again,
+            "kicked": len(out),
             "maps": rebuilt,
         }
 

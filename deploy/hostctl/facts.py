@@ -66,4 +66,5 @@ def dovecot_version(host: Host) -> str:
     told = host.run(["/usr/sbin/dovecot", "--version"], timeout=10)
     if told.status != 0:
         return ""
-    return told.out.decode("ascii", "replace").split(" ")[0].strip()
+    found = re.match(r"\d+(?:\.\d+)+", told.out.decode("ascii", "replace"))
+    return found.group() if found else ""

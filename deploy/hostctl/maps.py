@@ -11,8 +11,8 @@
     sendas       alice@example.test:sales@example.test    OK
     cansend      alice@example.test             OK
 
-Only what a change touches is rebuilt, beside the live file, then renamed: connections that are
-open go on with the old map, the next one reads the new.  Columns are separated by one TAB.
+Only what a change touches is rebuilt, beside the live file, then renamed, so that nobody ever
+reads half a map.  Columns are separated by one TAB.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import time
 from typing import Callable, Dict, Iterable, Iterator, Tuple
 
 from . import durable, paths
@@ -70,6 +71,9 @@ def aliases(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
             known = database.execute("SELECT 1 FROM account WHERE address = ?", (address,))
             if address not in taken and known.fetchone() is None:
                 yield address, "root"
+    # RFC 5321, 4.5.1: the server's own postmaster, where the system's aliases name nobody.
+    for role in ROLES:
+        yield role, "root"
     # Sendmail takes an alias database without this for one still being written, and waits.
     yield "@", "@"
 
@@ -123,9 +127,27 @@ def build(host: Host, database: sqlite3.Connection, name: str, fqdn: str) -> int
         os.fsync(handle)
     finally:
         os.close(handle)
-    os.replace(built, host.layout.maps / f"{name}.db")
+    live = host.layout.maps / f"{name}.db"
+    old = os.open(live, os.O_RDONLY) if live.exists() else None
+    os.replace(built, live)
     durable.fsync_folder(host.layout.maps)
+    if old is not None:
+        _age(old)
     return len(rows)
+
+
+def _age(old: int) -> None:
+    """Makes sessions that hold the replaced map open look for the new one.
+
+    Sendmail opens a map again, by its name, when the file it holds is newer in whole seconds
+    than when it was opened (db_map_lookup); a rename alone leaves an authenticated session
+    with the map from before its account was suspended.
+    """
+    try:
+        was = os.fstat(old).st_mtime
+        os.utime(old, (was, max(was + 2, time.time() + 1)))
+    finally:
+        os.close(old)
 
 
 def missing(host: Host) -> Tuple[str, ...]:

@@ -68,9 +68,6 @@ DOVECOT_LMTP_SOCKET = "/run/dovecot/lmtp"
 DOVECOT_PID = "/run/dovecot/master.pid"
 SENDMAIL_PID = "/run/sendmail/mta/sendmail.pid"
 """`confPID_FILE`; Debian's own cf names the same file."""
-SASL_CONF_DIR = GENERATION_TOKEN + "/sendmail"
-"""`ESASL_CONF_PATH=` in the cf: the folder that holds Sendmail.conf."""
-
 
 class BundleFile(NamedTuple):
     """One path that a bundle may hold: octal mode, greatest size, services to tell."""
@@ -105,8 +102,12 @@ MANIFEST = "manifest.json"
 WELL_KNOWN: Dict[str, str] = {
     "/etc/mail/sendmail.cf": BUILT_CF,
     "/etc/dovecot/dovecot.conf": DOVECOT_LINK,
+    "/etc/sasl2/Sendmail.conf": "sendmail/Sendmail.conf",
 }
-"""A system's own path -> what it links to below `current`."""
+"""A system's own path -> what it links to below `current`.
+
+libsasl looks in /etc/sasl2 first.  Its SASL_CONF_PATH is of no use: Sendmail is set-gid, and
+libsasl then ignores the environment (tried on Debian 12 and 13)."""
 
 
 class Layout:

@@ -34,6 +34,7 @@ def precompile(helper: Path) -> None:
                 doraise=True,
                 invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
             )
+            assert compiled is not None  # doraise
             new.writestr(name + "c", Path(compiled).read_bytes())
     beside = helper.with_name(helper.name + ".compiled")
     beside.write_bytes(first_line + b"\n" + out.getvalue())

@@ -4,7 +4,7 @@ A running daemon is told by signal or by its own tool, whoever started it.  A da
 is not running is *started*, never signalled: through systemd where that is PID 1, else
 directly by full path (a HUP makes Sendmail execute argv[0] again: a bare name kills it).
 
-"Up" means: its process is alive and, for a daemon with ports, the first of them listens.
+"Up" means: its process is alive and each of its ports is listened on.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def alive(pid: int, word: str) -> bool:
 
 
 class Service:
-    """One daemon.  `port` is what proves that it came up with a configuration of ours."""
+    """One daemon.  `ports` are what proves that it came up with a configuration of ours."""
 
     name = ""
     word = ""
     unit = ""
-    port: Optional[int] = None
+    ports: FrozenSet[int] = frozenset()
 
     def __init__(self, layout: paths.Layout, run: Run = run, patience: float = PATIENCE) -> None:
         self.layout = layout
@@ -97,7 +97,7 @@ class Service:
     def signal_stop(self, pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
 
-    def start(self, port: Optional[int] = None) -> None:
+    def start(self, ports: FrozenSet[int] = frozenset()) -> None:
         if self.pid() is not None:
             return
         if under_systemd():
@@ -108,7 +108,7 @@ class Service:
                 raise ServiceFailed(f"{self.name} did not start: {told.words}")
         else:
             self.launch()
-        self.wait(port)
+        self.wait(ports)
 
     def stop(self) -> None:
         pid = self.pid()
@@ -125,36 +125,38 @@ class Service:
                 os.kill(pid, signal.SIGKILL)
             self._wait_gone(pid, 5)
 
-    def restart(self, port: Optional[int] = None) -> None:
+    def restart(self, ports: FrozenSet[int] = frozenset()) -> None:
         self.stop()
-        self.start(port)
+        self.start(ports)
 
-    def reload(self, port: Optional[int] = None) -> None:
+    def reload(self, ports: FrozenSet[int] = frozenset()) -> None:
         """Starts it when it is not running, or when the reload was its end."""
         pid = self.pid()
         if pid is None:
-            self.start(port)
+            self.start(ports)
             return
-        self.signal_reload(pid)
         try:
-            self.wait(port)
+            self.signal_reload(pid)
+            self.wait(ports)
         except ServiceFailed:
             if self.pid() is not None:
                 raise
-            self.start(port)
+            self.start(ports)
 
-    def act(self, what: str, port: Optional[int] = None) -> None:
-        {"start": self.start, "reload": self.reload, "restart": self.restart}[what](port)
+    def act(self, what: str, ports: FrozenSet[int] = frozenset()) -> None:
+        {"start": self.start, "reload": self.reload, "restart": self.restart}[what](ports)
 
-    def wait(self, port: Optional[int]) -> None:
+    def wait(self, ports: FrozenSet[int]) -> None:
         """Until it is up; gives up early when no process of it is left."""
         until = time.monotonic() + self.patience
         gone_since: Optional[float] = None
+        closed = ports
         while True:
             now = time.monotonic()
             if self.pid() is not None:
                 gone_since = None
-                if port is None or port in listening():
+                closed = ports - listening()
+                if not closed:
                     return
             elif gone_since is None:
                 gone_since = now
@@ -162,8 +164,8 @@ class Service:
                 raise ServiceFailed(f"{self.name} is not running any more.")
             if now > until:
                 raise ServiceFailed(
-                    f"{self.name} runs but nothing listens on port {port} after "
-                    f"{self.patience:g} seconds."
+                    f"{self.name} runs, but after {self.patience:g} seconds nothing listens on "
+                    f"port {', '.join(map(str, sorted(closed)))}."
                 )
             time.sleep(0.02)
 
@@ -174,7 +176,8 @@ class Service:
 
 
 class Sendmail(Service):
-    name, word, unit, port = "sendmail", "sendmail", "sendmail.service", 25
+    name, word, unit = "sendmail", "sendmail", "sendmail.service"
+    ports = frozenset({25, 465, 587})
     binary = "/usr/sbin/sendmail"
 
     def pid_file(self) -> Path:
@@ -201,23 +204,25 @@ class Sendmail(Service):
         started = _start_time(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGHUP)
-        # It executes itself again and detaches anew: another pid, or this one with another
-        # start time.  Until then the old process would pass for the new one.
+        # It executes itself again and detaches anew, as another process.  Until then the old
+        # one would pass for the new one.
         until = time.monotonic() + self.patience
         gone_since: Optional[float] = None
         while time.monotonic() < until:
             now = self.pid()
             if now is not None and (now != pid or _start_time(now) != started):
                 return
-            if not alive(pid, self.word) and now is None:
+            if now is None:
                 gone_since = gone_since or time.monotonic()
                 if time.monotonic() - gone_since > _DEAD_FOR:
                     return
             time.sleep(0.01)
+        raise ServiceFailed(f"Sendmail did not answer a HUP within {self.patience:g} seconds.")
 
 
 class Dovecot(Service):
-    name, word, unit, port = "dovecot", "dovecot", "dovecot.service", 993
+    name, word, unit = "dovecot", "dovecot", "dovecot.service"
+    ports = frozenset({993, 995})
 
     def pid_file(self) -> Path:
         return self.layout.at(paths.DOVECOT_PID)

@@ -28,22 +28,23 @@ def addresses(given: Any) -> List[str]:
     return given
 
 
-def end(host: Host, ended: List[str]) -> int:
-    """How many of these addresses had a session, which is now over."""
+def end(host: Host, ended: List[str]) -> Set[str]:
+    """The addresses among these that had a session, which is now over."""
     if not ended or host.services["dovecot"].pid() is None:
-        return 0
+        return set()
     if len(ended) > _ONE_BY_ONE:
         present = _logged_in(host)
         ended = [address for address in ended if address in present]
     with ThreadPoolExecutor(4) as pool:
-        return sum(pool.map(lambda address: _kick(host, address), ended))
+        kicked = pool.map(lambda address: _kick(host, address), ended)
+        return {address for address, was_in in zip(ended, kicked) if was_in}  # noqa: B905 - Python 3.9
 
 
-def _kick(host: Host, address: str) -> int:
+def _kick(host: Host, address: str) -> bool:
     told = host.run([DOVEADM, "kick", address], timeout=20)
     if told.status not in (0, _NOBODY):
         raise Refused("kick", f"The sessions of {address} could not be ended: {told.words}")
-    return 1 if told.status == 0 else 0
+    return told.status == 0
 
 
 def _logged_in(host: Host) -> Set[str]:

@@ -78,7 +78,7 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
             said.detail = f"{base} -> {generation}"
         for name, act in acts.items():
             with step(host.emit, f"switch.{name}") as said:
-                host.services[name].act(act, host.services[name].port)
+                host.services[name].act(act, host.services[name].ports)
                 said.detail = act
         entry.append("switched", boot=boot_id(), due=uptime() + deadline)
     except Exception as failure:
@@ -221,16 +221,16 @@ def _bring_back(host: Host, name: str, entry: Entry) -> None:
             said.detail = "stop"
             return
         # Ports of an earlier owner are not ours to expect; only what listened before must again.
-        port = service.port if service.port in entry.begun["ports"] else None
+        ports = service.ports & set(entry.begun["ports"])
         running = service.pid() is not None
         said.detail = (act if act == "restart" else "reload") if running else "start"
         try:
-            service.act(said.detail, port)
+            service.act(said.detail, ports)
         except services.ServiceFailed:
             if said.detail == "start":
                 raise
             said.detail += ", restart"
-            service.restart(port)
+            service.restart(ports)
 
 
 def recover(host: Host, *, daemons: bool = True, retry: bool = False) -> Optional[str]:

@@ -87,7 +87,7 @@ def _accounts(host: Host, header: Header, payload: IO[bytes]) -> Result:
 
 
 def _sessions(host: Host, header: Header, payload: IO[bytes]) -> Result:
-    return {"kicked": sessions.end(host, sessions.addresses(header.get("end")))}
+    return {"kicked": len(sessions.end(host, sessions.addresses(header.get("end"))))}
 
 
 Verb = Callable[[Host, Header, IO[bytes]], Result]
