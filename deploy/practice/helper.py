@@ -84,11 +84,11 @@ class Helper:
             _, uid, _ = struct.unpack(
                 "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             )
-            if uid not in (0, self.client_uid):
-                _send(connection, _error("denied", "Only the console itself may ask."))
-                return
             try:
-                job = self.order(_request(connection))
+                request = _request(connection)  # read first, or a refusal would break their pipe
+                if uid not in (0, self.client_uid):
+                    raise PracticeError("denied", "Only the console itself may ask.")
+                job = self.order(request)
             except PracticeError as refusal:
                 _send(connection, _error(refusal.code, refusal.message))
                 return

@@ -1,5 +1,6 @@
 """The practice host: what it is, what it may not, and that nothing of it is left behind."""
 
+import asyncio
 import json
 import os
 import signal
@@ -296,3 +297,29 @@ def test_other_packages_make_another_root(monkeypatch):
     before = DebianRoot("bookworm").path
     monkeypatch.setattr("deploy.practice.debian.PACKAGES", ("sendmail-bin",))
     assert DebianRoot("bookworm").path != before
+
+
+def test_an_authorized_key_reaches_the_helper_and_nothing_else(fresh_machine):
+    import asyncssh
+
+    async def converse(host: Machine, key: asyncssh.SSHKey, command: str) -> str:
+        known = asyncssh.import_known_hosts(f"{host.address} {host.host_key()}\n")
+        async with asyncssh.connect(
+            host.address, username="mailadmin", client_keys=[key], known_hosts=known
+        ) as connection:
+            header = {"v": 1, "verb": "facts", "host": "5b2f2d3e-0000-4000-8000-000000000001"}
+            done = await connection.run(command, input=json.dumps(header) + "\n")
+            return str(done.stdout)
+
+    for release, dovecot in (("bookworm", "2.3.19"), ("trixie", "2.4.1")):
+        host = fresh_machine(release)
+        ours, stranger = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+        host.authorize(ours.export_public_key().decode())
+        for command in ("", "id"):  # the forced command replaces what is asked for
+            facts = json.loads(asyncio.run(converse(host, ours, command)).splitlines()[-1])
+            assert facts["event"] == "result"
+            assert facts["hostname"] == host.fqdn
+            assert facts["fqdn_ok"] is True
+            assert facts["dovecot"].startswith(dovecot)
+        with pytest.raises(asyncssh.PermissionDenied):
+            asyncio.run(converse(host, stranger, ""))
