@@ -9,7 +9,7 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-from ca import csr, names, passphrases, profiles
+from ca import csr, names, passphrases, profiles, wishes, wording
 from ca.models import Certificate, Issuer, IssuerQuerySet
 from ca.wishes import AuthorityWish, Wish
 
@@ -115,8 +115,19 @@ class IssuingFields(forms.Form):
         return tuple(names.split(self.cleaned_data.get("permitted", "")))
 
     def clean(self) -> dict[str, Any]:
+        """The verb asks the same again; here, so that all that is wrong is named at once."""
         cleaned = super().clean() or {}
         cleaned["issuing_length"] = _life(self, "issuing")
+        try:
+            permitted = wishes.normal_permitted(self.permitted_texts())
+            if not permitted and not cleaned.get("unconstrained"):
+                self.add_error("permitted", wording.sentence("constraints_missing"))
+        except names.BadName as error:
+            self.add_error("permitted", wording.sentence(error.code, {"value": error.value}))
+        try:
+            wishes.normal_origin(cleaned.get("origin", ""))
+        except wishes.BadOrigin as error:
+            self.add_error("origin", wording.sentence(error.code, {"value": error.value}))
         return cleaned
 
     def issuing_wish(self, *, organisation: str = "", country: str = "") -> AuthorityWish:
@@ -171,6 +182,9 @@ class HierarchyForm(IssuingFields):
         cleaned = super().clean()
         cleaned["root_length"] = _life(self, "root")
         first, second = cleaned.get("passphrase"), cleaned.get("passphrase_again")
+        known = [cleaned.get(field, "") for field in ("root_name", "organisation", "issuing_name")]
+        for code in passphrases.problems(first, known=known) if first else []:
+            self.add_error("passphrase", wording.sentence(code))
         if first and second and passphrases.normal(first) != passphrases.normal(second):
             self.add_error("passphrase_again", _("The two passphrases differ. Type them again."))
         return cleaned
@@ -291,7 +305,7 @@ class FilterForm(forms.Form):
         label=_("Issuer"), queryset=Issuer.objects.all(), required=False, empty_label=_("Any")
     )
     order = forms.ChoiceField(
-        label=_("Order"),
+        label=_("Sort"),
         required=False,
         choices=[("", _("Ends first")), ("latest", _("Ends last"))],
     )

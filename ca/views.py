@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -190,7 +191,13 @@ def new(request: HttpRequest) -> HttpResponse:
         "title": wanted[0].shown(),
         "days": data["days"],
         "ignored": ignored,
-        "fields": labelled(describe.fields(describe.of_prepared(tbs))),
+        "fields": labelled(
+            [
+                field
+                for field in describe.fields(describe.of_prepared(tbs))
+                if field.code != "serial"
+            ]
+        ),
         "rules": len(lints.ALL),
     }
     return render(request, "ca/preview.html", context)
@@ -254,7 +261,5 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
             at=timezone.now(),
         )
     except issuance.OrderEnded as refusal:
-        from django.contrib import messages
-
         messages.error(request, refusal.sentence)
     return redirect("ca:order", pk=pk)
