@@ -108,6 +108,18 @@ def addresses(setting: str, values: Iterable[str], version: int) -> tuple[str, .
     return tuple(found)
 
 
+def only_wildcards(inet: tuple[str, ...], inet6: tuple[str, ...], everywhere: str) -> None:
+    """Refuses `::` beside single addresses: its socket would take theirs as well."""
+    if len(inet6) > 1 or inet != (everywhere,):
+        raise CannotRender(
+            "listen_inet6",
+            "wildcard_beside_addresses",
+            "“::” means every address of both families: name the IPv6 addresses one by one, or "
+            "listen on every IPv4 address too.",
+            "::",
+        )
+
+
 def megabytes(setting: str, value: int) -> int:
     """A message size in bytes for 1 to 2047 MB: Sendmail holds it in a signed 32-bit number."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2047:

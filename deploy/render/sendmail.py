@@ -25,6 +25,7 @@ from deploy.render.values import HostConfig, Snapshot
 
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104
+_EVERYWHERE6 = "::"
 
 
 def files(snapshot: Snapshot) -> Mapping[str, bytes]:
@@ -55,11 +56,15 @@ def _listeners(host: HostConfig) -> Iterator[str]:
     inet6 = lines.addresses("listen_inet6", host.listen_inet6, 6)
     # The host's own mail (submit.cf: cron, monitoring) is handed to 127.0.0.1, port 25.
     local = () if _EVERYWHERE in inet or _LOOPBACK in inet else (_LOOPBACK,)
+    if _EVERYWHERE6 in inet6:
+        # Sendmail's socket on :: takes IPv4 too, so that a second one on the port cannot be bound.
+        lines.only_wildcards(inet, inet6, _EVERYWHERE)
+        inet, inet6, local = (), (_EVERYWHERE6,), ()
     for name, port, modifiers in (("MTA", 25, "A"), ("MSA", 587, "Ea"), ("MSAS", 465, "Eas")):
         for address in inet + local if port == 25 else inet:
             yield _listener("inet", name, address, port, modifiers)
         for address in inet6:
-            yield _listener("inet6", f"{name}6", address, port, modifiers + "O")
+            yield _listener("inet6", f"{name}6", address, port, modifiers)
 
 
 def _listener(family: str, name: str, address: str, port: int, modifiers: str) -> str:

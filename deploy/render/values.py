@@ -26,7 +26,8 @@ class HostConfig:
     """What an operator decides about one mail host.
 
     `listen_inet` and `listen_inet6` are the addresses every public port listens on; an empty tuple
-    leaves the family out.  A host whose kernel has no IPv6 simply does not get those listeners.
+    leaves the family out.  `"::"` is for hosts that have IPv6 and listen on all of IPv4 as well:
+    where the family is missing, Sendmail would not start its listeners.
     `snippet_*` is the operator's own text, appended last so that it can override; it is as powerful
     as root on the host, so only an owner may set it (see `lines.sendmail_snippet`).
     """
@@ -34,7 +35,7 @@ class HostConfig:
     fqdn: str
     message_size_mb: int = 50
     listen_inet: tuple[str, ...] = ("0.0.0.0",)  # noqa: S104 (a mail host answers the world)
-    listen_inet6: tuple[str, ...] = ("::",)
+    listen_inet6: tuple[str, ...] = ()
     snippet_sendmail: str = ""
     snippet_dovecot: str = ""
 
