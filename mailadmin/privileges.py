@@ -79,11 +79,11 @@ def prepare() -> Ground:
         raise CannotStart(_unwritable(data, error)) from error
     account, notes = _choose(data)
     if account and (blocked := unreadable(account, [CHECKOUT, data.parent])):
-        notes.append(
+        notes = [
             f"Everything stays root, on loopback only: the user {account.name} cannot read "
             f"{blocked}. Put the console and its data where that user can read them, "
             "/opt for example."
-        )
+        ]
         account = None
     if account is None or data.stat().st_uid == account.uid:
         _own_folders(data)
