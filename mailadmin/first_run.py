@@ -7,7 +7,7 @@ and done in the app's own pages as well.
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import Domain, Mailbox
@@ -29,13 +29,6 @@ class Step:
     url: str | None = None
     label: str = ""
     next: bool = False
-
-
-def link(name: str, *arguments: object) -> str | None:
-    try:
-        return reverse(name, args=arguments)
-    except NoReverseMatch:
-        return None
 
 
 def steps(*, operator: Operator, at: datetime) -> list[Step]:
@@ -64,7 +57,7 @@ def steps(*, operator: Operator, at: datetime) -> list[Step]:
             "authority", _("Your own authority"),
             _("A root certificate, kept under a passphrase, and an authority that issues."),
             authority is not None, authority.name if authority else "",
-            allowed("ca.manage", link("ca:new_authority") or "/certificates/"),
+            allowed("ca.manage", reverse("ca:new_hierarchy")),
             _("Make the authority"),
         ),
         Step(
@@ -76,13 +69,13 @@ def steps(*, operator: Operator, at: datetime) -> list[Step]:
         Step(
             "domain", _("A mail domain"), _("What stands behind the @."),
             domain is not None, domain.unicode_name if domain else "",
-            allowed("accounts.manage", link("accounts:domain_new") or "/accounts/"),
+            allowed("accounts.manage", reverse("accounts:domains")),
             _("Add a domain"),
         ),
         Step(
             "mailbox", _("A mailbox"), _("The first address that can log in, send and receive."),
             mailbox is not None, mailbox.unicode_address if mailbox else "",
-            allowed("accounts.manage", link("accounts:mailbox_new") or "/accounts/"),
+            allowed("accounts.manage", reverse("accounts:new")),
             _("Add a mailbox"),
         ),
         Step(
@@ -96,7 +89,7 @@ def steps(*, operator: Operator, at: datetime) -> list[Step]:
 
 
 def host_page(host: Host | None) -> str | None:
-    return (link("deploy:host", host.pk) or "/hosts/") if host else None
+    return reverse("deploy:host", args=[host.pk]) if host else None
 
 
 def mark_next(found: list[Step]) -> list[Step]:

@@ -67,9 +67,22 @@ def programs(root: Path) -> list[str]:
             name = path.read_text().strip()
         except OSError:  # it ended meanwhile
             continue
-        if name in PROGRAMS and (name != "master" or is_postfix(path)):
+        if name not in PROGRAMS or in_a_container(path):
+            continue
+        if name != "master" or is_postfix(path):
             found.add(PROGRAMS[name])
     return sorted(found)
+
+
+def in_a_container(comm: Path) -> bool:
+    """A process with a pid namespace of its own has two ids in `NSpid` (proc_pid_status(5)): it
+    belongs to a container, or to the practice host, not to this machine."""
+    try:
+        status = (comm.parent / "status").read_text()
+    except OSError:
+        return False
+    line = next((line for line in status.splitlines() if line.startswith("NSpid:")), "")
+    return len(line.split()) > 2
 
 
 def is_postfix(comm: Path) -> bool:

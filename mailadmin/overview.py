@@ -7,13 +7,13 @@ follows from the worst need.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Domain, Mailbox
 from ca.models import Certificate
 from deploy.models import AccountPush, Host, HostRollout
-from mailadmin.first_run import link
 
 SOON = timedelta(days=14)
 
@@ -23,7 +23,7 @@ class Need:
     kind: str  # warning or danger
     title: str
     text: str
-    url: str | None
+    url: str
     label: str
 
 
@@ -83,10 +83,10 @@ def last_rollouts(hosts: list[Host]) -> dict[int, HostRollout]:
 
 
 def host_needs(host: Host, rollout: HostRollout | None, at: datetime) -> list[Need]:
-    page = link("deploy:host", host.pk) or "/hosts/"
+    page = reverse("deploy:host", args=[host.pk])
     found: list[Need] = []
 
-    def need(kind: str, title: str, text: str, label: str, url: str | None = page) -> None:
+    def need(kind: str, title: str, text: str, label: str, url: str = page) -> None:
         found.append(Need(kind, title % {"host": host.fqdn}, text, url, label))
 
     if host.state == Host.UNREACHABLE:

@@ -38,8 +38,6 @@ def welcome(request: HttpRequest) -> HttpResponse:
         "steps": steps,
         "complete": first_run.is_complete(steps),
         "position": first_run.position(steps),
-        "practice": first_run.link("deploy:practice") or "/hosts/",
-        "add": first_run.link("deploy:add") or "/hosts/",
         "has_host": Host.objects.exists(),
     }
     return render(request, "mailadmin/welcome.html", context)
@@ -54,7 +52,5 @@ def look_here(request: HttpRequest) -> HttpResponse:
         "machine": socket.gethostname(),
         "found": found,
         "certificates": [(item, item.expired(now)) for item in found.certificates],
-        "practice": first_run.link("deploy:practice") or "/hosts/",
-        "add": first_run.link("deploy:add") or "/hosts/",
     }
     return render(request, "mailadmin/look.html", context)

@@ -32,10 +32,13 @@ def machine(folder: Path) -> Path:
         (11, "dovecot", b"/usr/sbin/dovecot"),
         (12, "master", b"/usr/lib/cyrus/master"),
         (13, "bash", b"bash"),
+        (14, "exim4", b"/usr/sbin/exim4"),
     ]:
         (folder / f"proc/{pid}").mkdir()
         (folder / f"proc/{pid}/comm").write_text(comm + "\n")
         (folder / f"proc/{pid}/cmdline").write_bytes(cmdline)
+        inner = "\t7" if comm == "exim4" else ""  # in a container
+        (folder / f"proc/{pid}/status").write_text(f"Name:\t{comm}\nNSpid:\t{pid}{inner}\n")
     return folder
 
 
