@@ -22,7 +22,7 @@ from core import audit, leases, seal
 from core.errors import Refusal
 from core.models import Operator
 from deploy import helper as helpers
-from deploy import jobs
+from deploy import jobs, placement
 from deploy import transport as ssh
 from deploy.helper import Helper
 from deploy.jobs import Outcome
@@ -171,6 +171,7 @@ def check(
                 subject=host.fqdn,
                 detail={"sendmail": reported.get("sendmail"), "dovecot": reported.get("dovecot")},
             )
+    placement.place_all(at=clock())
     return Outcome()
 
 

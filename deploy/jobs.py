@@ -59,9 +59,12 @@ def add_job(
     by: Operator | None,
     at: datetime,
     order: Order | None = None,
+    wish: dict[str, str] | None = None,
 ) -> HostJob:
     """Raises IntegrityError when one of its kind is open for the host already."""
-    job = HostJob.objects.create(kind=kind, host=host, order=order, created_by=by, created_at=at)
+    job = HostJob.objects.create(
+        kind=kind, host=host, order=order, wish=wish or {}, created_by=by, created_at=at
+    )
     nudge(TASK, job.pk)
     return job
 

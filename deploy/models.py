@@ -280,6 +280,7 @@ class HostJob(Leased):
     host = models.ForeignKey(Host, null=True, on_delete=models.CASCADE, related_name="jobs")
     order = models.ForeignKey("ca.Order", null=True, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=8, choices=STATES, default=WAITING)
+    wish = models.JSONField(default=dict)
     step = models.CharField(max_length=200, blank=True)
     fraction = models.FloatField(default=0.0)
     problem = models.CharField(max_length=40, blank=True, help_text="code, see deploy.sentences")

@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 
 from accounts import domains
 from accounts.models import Domain
+from core.models import Operator
 from deploy.models import Host
 
 TASK = "deploy.place_domain"
@@ -22,6 +23,11 @@ def due(at: datetime) -> "QuerySet[Domain]":
     return Domain.objects.without_host() if only_host() else Domain.objects.none()
 
 
+def unplaced() -> int:
+    """Domains that wait for somebody to say on which host they are."""
+    return 0 if only_host() else Domain.objects.without_host().count()
+
+
 def place(pk: int, *, at: datetime) -> None:
     host = only_host()
     domain = Domain.objects.without_host().filter(pk=pk).first()
@@ -32,3 +38,9 @@ def place(pk: int, *, at: datetime) -> None:
 def place_all(*, at: datetime) -> None:
     for pk in due(at).values_list("pk", flat=True):
         place(pk, at=at)
+
+
+def place_rest(*, host: Host, by: Operator | None, at: datetime) -> None:
+    """An operator's choice, where there are several hosts: what is on none goes here."""
+    for domain in Domain.objects.without_host():
+        domains.assign_host(domain=domain, host=str(host.uuid), by=by, at=at)

@@ -95,6 +95,12 @@ def live_generation(host: Host) -> Generation | None:
     return Generation.objects.live().filter(host=host).first()
 
 
+def live_numbers(hosts: Sequence[Host]) -> dict[int, int]:
+    """Host to the number of its live generation."""
+    rows = Generation.objects.live().filter(host__in=hosts)
+    return dict(rows.values_list("host_id", "number"))
+
+
 def preview(host: Host, *, to: Generation | None = None) -> Preview:
     """What putting the host live would do; with `to`, what going back to that generation would."""
     live = live_generation(host)

@@ -5,9 +5,10 @@ words around them are chosen when they are shown, in the reader's language.
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from deploy.practice import wording
 from deploy.render import CannotRender
 
 Text = str | Promise
@@ -109,6 +110,44 @@ OBJECTIONS: Mapping[str, Text] = {
 }
 
 
+ACTIONS: Mapping[str, Text] = {
+    "unchanged": pgettext_lazy("service", "not touched"),
+    "reload": pgettext_lazy("service", "reloads, sessions go on"),
+    "restart": pgettext_lazy("service", "restarts"),
+    "start": pgettext_lazy("service", "starts"),
+}
+
+DONE: Mapping[str, Text] = {
+    "reloaded": pgettext_lazy("service", "reloaded"),
+    "restarted": pgettext_lazy("service", "restarted"),
+    "started": pgettext_lazy("service", "started"),
+}
+
+STATE_KINDS: Mapping[str, str] = {
+    "planned": "idle",
+    "staging": "busy",
+    "validating": "busy",
+    "switching": "busy",
+    "probing": "busy",
+    "confirmed": "ok",
+    "refused": "warning",
+    "rolled_back": "warning",
+    "rollback_failed": "danger",
+}
+
+WHAT_NEXT: Mapping[str, Text] = {
+    "refused": _("Nothing that runs was touched. Correct what is said above, then try again."),
+    "rolled_back": _(
+        "The configuration from before is live again, and mail goes on. Correct what is said "
+        "above, then try again."
+    ),
+    "rollback_failed": _(
+        "Look at the server now: log in there, see which of Sendmail and Dovecot does not run and "
+        "why, and start it. Then check the connection here; the helper finishes going back when it "
+        "is asked the next time."
+    ),
+}
+
 CANNOT_RENDER: Mapping[str, Text] = {
     "not_a_host_name": _(
         "“%(detail)s” is not a host name: use lower-case letters, digits, hyphens and dots, as in "
@@ -147,8 +186,23 @@ def problem(code: str, detail: str = "") -> str:
     """The sentence of a stored problem; a code without a sentence shows its words alone."""
     if not code:
         return ""
+    if code == "practice":
+        detail = wording.error(detail, detail)
     sentence = PROBLEMS.get(code) or OBJECTIONS.get(code)
     return str(sentence) % {"detail": detail} if sentence else f"{code}: {detail}"
+
+
+JOB_STEPS: Mapping[str, Text] = {
+    "key": _("Making a key for the console"),
+    "host_key": _("Reading the server's key"),
+    "connect": _("Connecting to the server"),
+    "csr": _("The server makes its key"),
+    "sign": _("The authority signs"),
+}
+
+
+def job_step(name: str) -> str:
+    return str(JOB_STEPS[name]) if name in JOB_STEPS else wording.step(name)
 
 
 def step(name: str) -> str:

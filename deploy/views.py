@@ -1,0 +1,206 @@
+"""Pages of a host: the list, the host itself, its settings, own lines, certificate and accounts.
+
+Adding a host is in `views_enrol`, rollouts in `views_rollout`, parts of other apps' pages in
+`fragments`.
+"""
+
+from typing import Any
+
+from allauth.account.decorators import reauthentication_required
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.models import Change, Domain
+from core.access import requires
+from core.errors import Refusal
+from deploy import accounts_push, certificates, changes, configure, placement, rollout, sentences
+from deploy.forms import CertificateForm, SettingsForm, SnippetsForm, add_refusal
+from deploy.models import Host, HostJob, HostRollout
+from deploy.views_enrol import enrolment_context
+
+SHOWN_GENERATIONS = 5
+
+
+def found(pk: int) -> Host:
+    hosts = Host.objects.select_related("account_push", "certificate__issuer__parent__certificate")
+    return get_object_or_404(hosts, pk=pk)
+
+
+@require_GET
+@requires("deploy.view")
+def hosts(request: HttpRequest) -> HttpResponse:
+    rows = list(Host.objects.select_related("certificate__issuer__parent__certificate"))
+    waiting = {each.host.pk: each for each in changes.pending(h for h in rows if h.is_ready)}
+    live = rollout.live_numbers(rows)
+    context = {
+        "rows": [(row, live.get(row.pk), waiting.get(row.pk)) for row in rows],
+        "unplaced": placement.unplaced(),
+    }
+    return render(request, "deploy/hosts.html", context)
+
+
+@require_GET
+@requires("deploy.view")
+def host(request: HttpRequest, pk: int) -> HttpResponse:
+    row = found(pk)
+    if not row.is_ready and not row.practice:
+        return render(request, "deploy/enrol.html", enrolment_context(row))
+    return render(request, "deploy/host.html", host_context(row))
+
+
+@require_GET
+@requires("deploy.view")
+def host_progress(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part of a host's page that moves."""
+    row = found(pk)
+    if not row.is_ready and not row.practice:
+        return render(request, "deploy/_enrol.html", enrolment_context(row))
+    response = render(request, "deploy/_host.html", host_context(row))
+    response["HX-Trigger"] = "changes"
+    return response
+
+
+def host_context(row: Host) -> dict[str, Any]:
+    now = timezone.now()
+    live = rollout.live_generation(row)
+    jobs = list(row.jobs.select_related("order__certificate")[:10])
+    open_job = next((job for job in jobs if job.is_open), None)
+    last = jobs[0] if jobs else None
+    push = accounts_push.row_of(row)
+    busy = HostRollout.objects.open().filter(host=row).first()
+    return {
+        "host": row,
+        "now": now,
+        "live": live,
+        "facts": row.facts,
+        "reported": row.reported(),
+        "problem": sentences.problem(row.problem, row.problem_detail),
+        "warnings": warnings_of(row),
+        "open_job": open_job,
+        "open_job_step": sentences.job_step(open_job.step) if open_job else "",
+        "failed_job": last if last and last.state == HostJob.FAILED else None,
+        "failed_why": sentences.problem(last.problem, last.problem_detail) if last else "",
+        "push": push,
+        "push_problem": sentences.problem(push.problem, push.problem_detail),
+        "latest_change": Change.objects.latest_id(str(row.uuid)),
+        "unplaced": placement.unplaced(),
+        "domains": Domain.objects.on(str(row.uuid)).count(),
+        "issuers": certificates.issuers(now),
+        "pending": changes.pending_of(row, live) if not busy else None,
+        "busy": busy,
+        "rollouts": row.rollouts.select_related("generation", "rollout__created_by")[
+            :SHOWN_GENERATIONS
+        ],
+    }
+
+
+def warnings_of(row: Host) -> list[str]:
+    """What the last report says that would stand in the way."""
+    reported = row.reported()
+    found = []
+    if not row.facts:
+        return found
+    if not reported.fqdn_ok:
+        found.append(sentences.problem("fqdn"))
+    elif row.facts.get("hostname") and row.facts["hostname"] != row.fqdn:
+        found.append(
+            _("The server calls itself %(own)s, here it is %(here)s.")
+            % {"own": row.facts["hostname"], "here": row.fqdn}
+        )
+    if not reported.sendmail_version:
+        found.append(sentences.problem("no_sendmail"))
+    if not reported.dovecot_version:
+        found.append(sentences.problem("no_dovecot"))
+    elif not reported.dovecot_branch:
+        found.append(sentences.problem("dovecot_version", reported.dovecot_version))
+    return found
+
+
+@require_http_methods(["GET", "POST"])
+@requires("deploy.manage")
+def settings(request: HttpRequest, pk: int) -> HttpResponse:
+    row = found(pk)
+    form = SettingsForm(request.POST or None, instance=Host.objects.get(pk=pk))
+    if request.method == "POST" and form.is_valid():
+        try:
+            configure.change_settings(
+                host=row, **form.cleaned_data, by=request.user, at=timezone.now()
+            )
+        except Refusal as refusal:
+            add_refusal(form, refusal)
+        else:
+            messages.success(request, _("Saved. Put it live when you are ready."))
+            return redirect("deploy:host", pk)
+    return render(request, "deploy/settings.html", {"form": form, "host": row})
+
+
+@reauthentication_required
+@require_http_methods(["GET", "POST"])
+@requires("deploy.snippets")
+def snippets(request: HttpRequest, pk: int) -> HttpResponse:
+    row = found(pk)
+    form = SnippetsForm(request.POST or None, instance=Host.objects.get(pk=pk))
+    if request.method == "POST" and form.is_valid():
+        try:
+            configure.change_snippets(
+                host=row,
+                sendmail=form.cleaned_data["snippet_sendmail"],
+                dovecot=form.cleaned_data["snippet_dovecot"],
+                by=request.user,
+                at=timezone.now(),
+            )
+        except Refusal as refusal:
+            add_refusal(form, refusal)
+        else:
+            messages.success(request, _("Saved. Put it live when you are ready."))
+            return redirect("deploy:host", pk)
+    return render(request, "deploy/snippets.html", {"form": form, "host": row})
+
+
+@require_http_methods(["GET", "POST"])
+@requires("ca.issue")
+def certificate(request: HttpRequest, pk: int) -> HttpResponse:
+    row = found(pk)
+    issuers = certificates.issuers(timezone.now())
+    form = CertificateForm(request.POST or None, issuers=issuers)
+    if request.method == "POST" and form.is_valid():
+        try:
+            certificates.ask(
+                host=row,
+                issuer=form.cleaned_data["issuer"],
+                names=form.cleaned_data["names"],
+                by=request.user,
+                at=timezone.now(),
+            )
+        except Refusal as refusal:
+            add_refusal(form, refusal)
+        else:
+            return redirect("deploy:host", pk)
+    context = {"form": form, "host": row, "issuers": issuers}
+    return render(request, "deploy/certificate.html", context)
+
+
+@require_POST
+@requires("deploy.manage")
+def place_domains(request: HttpRequest, pk: int) -> HttpResponse:
+    """Put every domain that is on no host here."""
+    row = found(pk)
+    placement.place_rest(host=row, by=request.user, at=timezone.now())
+    return redirect("deploy:host", pk)
+
+
+@require_POST
+@requires("deploy.manage")
+def accounts_go_on(request: HttpRequest, pk: int) -> HttpResponse:
+    row = found(pk)
+    try:
+        accounts_push.go_on(host=row, by=request.user, at=timezone.now())
+    except Refusal as refusal:
+        messages.error(request, refusal.sentence)
+    else:
+        messages.success(request, _("The accounts are sent as this console knows them."))
+    return redirect("deploy:host", pk)
