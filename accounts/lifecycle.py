@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import addresses, passwords, states
 from accounts.common import common_passwords
 from accounts.hashing import hash_password
-from accounts.models import Alias, Change, Domain, Mailbox
+from accounts.models import Alias, Change, Domain, Mailbox, search_text
 from accounts.refusals import (
     AddressRefused,
     AddressTaken,
@@ -129,6 +129,7 @@ def create(
                     password_set_at=at,
                     state_since=at,
                     created_at=at,
+                    search_text=search_text(address, display_name, owner_contact),
                 )
         except IntegrityError:
             raise AddressTaken(address, "mailbox") from None
@@ -205,7 +206,8 @@ def edit(
         if not changed:
             return row
         before = {name: getattr(row, name) for name in changed}
-        _update(row, **changed)
+        found_by = search_text(row.address, new["display_name"], new["owner_contact"])
+        _update(row, **changed, search_text=found_by)
         audit.record(
             by=by,
             at=at,
