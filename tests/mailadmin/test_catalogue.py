@@ -97,10 +97,32 @@ def test_what_other_packages_say_is_translated_too():
         "The username and/or password you specified are not correct.",
         "The email address and/or password you specified are not correct.",
         "Too many failed login attempts. Try again later.", "Incorrect code.", "Incorrect password.",
-        "Enter your password", "Use authenticator app or code", "Use a security key",
+        "Use your password", "Use authenticator app or code", "Use a security key",
         "Enter a valid email address.", "This field is required.",
         "This password is entirely numeric.", "This password is too common.",
     ]  # fmt: skip
     with translation.override("zh-hant"):
         english = [text for text in reached if translation.gettext(text) == text]
     assert not english
+
+
+def test_the_same_words_are_translated_the_same_everywhere():
+    """Catalogues merge into one at run time: the first app's translation would win silently."""
+    import gettext
+
+    from django.conf import settings
+
+    seen: dict[str, tuple[str, str]] = {}
+    differ = []
+    for app in catalogue.APPS:
+        mo = settings.BASE_DIR / app / "locale/zh_Hant/LC_MESSAGES/django.mo"
+        with mo.open("rb") as file:
+            words = gettext.GNUTranslations(file)._catalog
+        for msgid, text in words.items():
+            if not msgid:
+                continue
+            key = str(msgid)
+            other = seen.setdefault(key, (app, text))
+            if other[1] != text:
+                differ.append(f"{key!r}: {other[0]} says {other[1]!r}, {app} says {text!r}")
+    assert not differ, "\n".join(differ)
