@@ -85,7 +85,7 @@ def pending_of(host: Host, live: Generation | None) -> Pending | None:
 def pending(hosts: Iterable[Host] | None = None) -> list[Pending]:
     """Every ready host with something to put live, or with something on its way."""
     if hosts is None:
-        hosts = Host.objects.ready().select_related("certificate__issuer__parent__certificate")
+        hosts = Host.objects.ready().select_related(snapshot.WITH_CHAIN)
     rows = list(hosts)
     live = {
         generation.host_id: generation

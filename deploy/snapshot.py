@@ -9,6 +9,7 @@ bundles are remembered by their snapshot.
 
 from functools import lru_cache
 
+from ca.models import Certificate
 from deploy.bundle import Bundle
 from deploy.models import Host
 from deploy.render import render
@@ -16,6 +17,11 @@ from deploy.render.values import HostConfig, Snapshot, TlsFiles
 
 KEY_ID_LENGTH = 32
 """hostctl names a key by the first half of the SHA-256 that ca stores whole."""
+
+WITH_CHAIN = "certificate__issuer__parent"
+"""For `select_related` where many hosts are looked at."""
+MOST_REMEMBERED = 1000
+_remembered: dict[tuple[object, ...], TlsFiles] = {}
 
 
 def config_of(host: Host) -> HostConfig:
@@ -34,16 +40,30 @@ def of_host(host: Host) -> Snapshot | None:
     certificate = host.certificate
     if certificate is None:
         return None
-    return Snapshot(
-        host=config_of(host),
-        tls=TlsFiles(
+    return Snapshot(host=config_of(host), tls=_tls(certificate))
+
+
+def _tls(certificate: Certificate) -> TlsFiles:
+    """Remembered by what it is made of, for following a chain costs several queries."""
+    parent = certificate.issuer.parent
+    key = (
+        certificate.fingerprint_sha256,
+        certificate.issuer.certificate_id,
+        parent.certificate_id if parent else None,
+    )
+    found = _remembered.get(key)
+    if found is None:
+        found = TlsFiles(
             chain_pem=certificate.fullchain_pem.encode("ascii"),
             # Sendmail sends what it finds here behind its own certificate, and nothing else.
             ca_pem=(certificate.chain_pem + certificate.root_pem).encode("ascii"),
             key_id=certificate.key_id[:KEY_ID_LENGTH],
             fingerprint_sha256=certificate.fingerprint_sha256,
-        ),
-    )
+        )
+        if len(_remembered) > MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[key] = found
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,16 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.models import Change, Domain
 from core.access import requires
 from core.errors import Refusal
-from deploy import accounts_push, certificates, changes, configure, placement, rollout, sentences
+from deploy import (
+    accounts_push,
+    certificates,
+    changes,
+    configure,
+    placement,
+    rollout,
+    sentences,
+    snapshot,
+)
 from deploy.forms import CertificateForm, SettingsForm, SnippetsForm, add_refusal
 from deploy.models import Host, HostJob, HostRollout
 from deploy.views_enrol import enrolment_context
@@ -26,14 +35,14 @@ SHOWN_GENERATIONS = 5
 
 
 def found(pk: int) -> Host:
-    hosts = Host.objects.select_related("account_push", "certificate__issuer__parent__certificate")
+    hosts = Host.objects.select_related("account_push", snapshot.WITH_CHAIN)
     return get_object_or_404(hosts, pk=pk)
 
 
 @require_GET
 @requires("deploy.view")
 def hosts(request: HttpRequest) -> HttpResponse:
-    rows = list(Host.objects.select_related("certificate__issuer__parent__certificate"))
+    rows = list(Host.objects.select_related(snapshot.WITH_CHAIN))
     waiting = {each.host.pk: each for each in changes.pending(h for h in rows if h.is_ready)}
     live = rollout.live_numbers(rows)
     context = {
@@ -138,9 +147,9 @@ def settings(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "deploy/settings.html", {"form": form, "host": row})
 
 
-@reauthentication_required
 @require_http_methods(["GET", "POST"])
 @requires("deploy.snippets")
+@reauthentication_required
 def snippets(request: HttpRequest, pk: int) -> HttpResponse:
     row = found(pk)
     form = SnippetsForm(request.POST or None, instance=Host.objects.get(pk=pk))
