@@ -1,10 +1,10 @@
 """hostctl: without arguments one request on standard input; see docs/hostctl.md.
 
-    hostctl                     a request (the only form that sudo allows)
-    hostctl recover             at boot, before the daemons: finish what was cut off
-    hostctl leave               give back what was there before the console
-    hostctl bridge              the auth bridge, detached;  `bridge --foreground` for systemd
-    hostctl deadman NUMBER      internal: watches one switch
+hostctl                     a request (the only form that sudo allows)
+hostctl recover             at boot, before the daemons: finish what was cut off
+hostctl leave               give back what was there before the console
+hostctl bridge              the auth bridge, detached;  `bridge --foreground` for systemd
+hostctl deadman NUMBER      internal: watches one switch
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Makes the helper's one file and the text that installs it.  Used by the console only.
 
-    build()                     the zipapp; the same bytes for the same sources
-    installer("ssh-ed25519 AAAA...")    a shell script to paste on a host as root
-    uninstaller()               the way back
+build()                     the zipapp; the same bytes for the same sources
+installer("ssh-ed25519 AAAA...")    a shell script to paste on a host as root
+uninstaller()               the way back
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ _CF_CAP = 4 * 1024 * 1024
 _MACROS = ("syscmd", "esyscmd", "builtin", "indir", "debugfile", "maketemp", "mkstemp")
 _RUNS_PROGRAMS = re.compile(r"\b(?:%s)\b" % "|".join(_MACROS))
 _LOGS_PASSWORDS = re.compile(
-    r"^\s*(auth_debug|auth_debug_passwords|auth_verbose_passwords)\s*=\s*(?!no\b)", re.M
+    r"^\s*(auth_debug|auth_debug_passwords|auth_verbose_passwords)[ \t]*=[ \t]*(?!no\b|[ \t])"
+    r"|^\s*(log_debug)[ \t]*=.*(?:auth|sql|\*)",
+    re.M,
 )
 _UNKNOWN = "no-such-user-here"
 
@@ -77,7 +79,9 @@ def text(folder: Path) -> None:
         found = _LOGS_PASSWORDS.search(path.read_text("utf-8", "replace"))
         if found:
             raise Refused(
-                "refused", f"{path.name} sets {found.group(1)}, which writes passwords to the log."
+                "refused",
+                f"{path.name} sets {found.group(1) or found.group(2)}, "
+                "which writes passwords to the log.",
             )
 
 

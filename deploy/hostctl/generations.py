@@ -188,9 +188,7 @@ def affected(host: Host, before: int, after: int) -> Dict[str, str]:
     if before == 0 or after == 0 or old is None or new is None:
         return {"sendmail": "restart", "dovecot": "restart"}
     changed: Set[str] = {
-        name
-        for name in paths.BUNDLE_FILES
-        if old["files"].get(name) != new["files"].get(name)
+        name for name in paths.BUNDLE_FILES if old["files"].get(name) != new["files"].get(name)
     }
     needs: Dict[str, str] = {}
     for name in changed - _of_other_branches(host, after):
@@ -210,9 +208,7 @@ def _of_other_branches(host: Host, generation: int) -> FrozenSet[str]:
         live = os.readlink(host.layout.generation(generation) / paths.DOVECOT_LINK)
         other = "23" if live == "dovecot24.conf" else "24"
         return frozenset(
-            name
-            for name in paths.BUNDLE_FILES
-            if name.startswith("dovecot/") and other in name
+            name for name in paths.BUNDLE_FILES if name.startswith("dovecot/") and other in name
         )
     return frozenset()
 

@@ -72,9 +72,11 @@ def run(
         resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, (
-        tempfile.TemporaryFile()
-    ) as err:
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
         given.write(stdin)
         given.seek(0)
         who: Dict[str, Any] = {}

@@ -107,9 +107,7 @@ class Journal:
     def numbers(self) -> List[int]:
         if not self.folder.is_dir():
             return []
-        return sorted(
-            int(path.stem) for path in self.folder.glob("*.jsonl") if path.stem.isdigit()
-        )
+        return sorted(int(path.stem) for path in self.folder.glob("*.jsonl") if path.stem.isdigit())
 
     def load(self, number: int) -> Optional[Entry]:
         """None for a switch whose first record never reached the disk: nothing was touched."""

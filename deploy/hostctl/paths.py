@@ -69,6 +69,7 @@ DOVECOT_PID = "/run/dovecot/master.pid"
 SENDMAIL_PID = "/run/sendmail/mta/sendmail.pid"
 """`confPID_FILE`; Debian's own cf names the same file."""
 
+
 class BundleFile(NamedTuple):
     """One path that a bundle may hold: octal mode, greatest size, services to tell."""
 

@@ -18,9 +18,11 @@ def precompile(helper: Path) -> None:
     content = helper.read_bytes()
     first_line, _, archive = content.partition(b"\n")
     out = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(
-        io.BytesIO(archive)
-    ) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as new:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(io.BytesIO(archive)) as old,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as new,
+    ):
         for name in old.namelist():
             if not name.endswith(".py"):
                 continue

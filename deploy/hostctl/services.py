@@ -194,9 +194,7 @@ class Sendmail(Service):
         with contextlib.suppress(KeyError, PermissionError):
             os.chown(folder, pwd.getpwnam("smmta").pw_uid, grp.getgrnam("smmsp").gr_gid)
             folder.chmod(0o2755)
-        told = self.run(
-            [self.binary, "-Am", "-L", "sm-mta", "-bd", "-q10m"], timeout=self.patience
-        )
+        told = self.run([self.binary, "-Am", "-L", "sm-mta", "-bd", "-q10m"], timeout=self.patience)
         if told.status != 0:
             raise ServiceFailed(f"Sendmail did not start: {told.words}")
 

@@ -213,10 +213,11 @@ def _bring_back(host: Host, name: str, entry: Entry) -> None:
     service = host.services[name]
     was_up = entry.begun["running"].get(name, True)
     act: Optional[str] = entry.begun["services"].get(name)
-    if act is None and service.pid() is not None:
+    ours_alone = entry.previous == 0 and not was_up
+    if act is None and service.pid() is not None and not ours_alone:
         return  # the switch had no business with it
     with step(host.emit, f"rollback.{name}") as said:
-        if not was_up and entry.previous == 0:
+        if ours_alone:
             service.stop()
             said.detail = "stop"
             return

@@ -122,9 +122,11 @@ def serve(host: Host, stream: BinaryIO) -> Result:
     payload = wire.spool(stream, header, _PAYLOADS.get(verb, 0))
     with payload, host.locked(_LOCK_PATIENCE):
         host.prepare()
+        if verb != "recover":
+            # Whatever comes of it is in the journal; an account's suspension does not wait for it.
+            with contextlib.suppress(Refused):
+                switch.recover(host)
         _admit(host, header, verb)
-        if verb not in ("recover", "rollback"):
-            switch.recover(host)
         return act(host, header, payload)
 
 
