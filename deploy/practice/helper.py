@@ -15,6 +15,7 @@ seconds, so that a client sees that the job lives.
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -29,6 +30,8 @@ from typing import Any
 from deploy.practice import verbs
 from deploy.practice.debian import cache_directory
 from deploy.practice.errors import PracticeError
+
+log = logging.getLogger(__name__)
 
 REQUEST_BYTES = 8192
 REPEAT_SECONDS = 3.0
@@ -154,7 +157,7 @@ def serve(socket_path: Path | str, client_uid: int, directory: Path | str) -> No
 
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
-        threading.Thread(target=verbs.resume_all, args=(directory,), daemon=True).start()
+        threading.Thread(target=_resume, args=(directory,), daemon=True).start()
         try:
             while True:
                 connection, _ = listener.accept()
@@ -165,6 +168,11 @@ def serve(socket_path: Path | str, client_uid: int, directory: Path | str) -> No
             with contextlib.suppress(FileNotFoundError):
                 socket_path.unlink()
             verbs.pause_all(directory)
+
+
+def _resume(directory: Path) -> None:
+    for failure in verbs.resume_all(directory):
+        log.warning("a practice host did not start again: %s", failure)
 
 
 def safe_directory(wanted: Path) -> Path:

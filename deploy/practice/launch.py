@@ -13,7 +13,6 @@ Source: unshare(2), pid_namespaces(7), pivot_root(2), the kernel's Documentation
 overlayfs.rst, capabilities(7).
 """
 
-import contextlib
 import ctypes
 import json
 import os
@@ -120,8 +119,6 @@ def lay_cable(order: dict[str, Any], outside: int) -> None:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
 
     name = order["interface"]
-    with contextlib.suppress(RuntimeError):
-        beyond("link", "delete", name)  # whose lock we hold: left by nobody
     peer = ("peer", "name", name, "netns", f"/proc/self/fd/{outside}")
     inside("link", "add", "eth0", "type", "veth", *peer)
     beyond("address", "add", f"{order['console']}/30", "dev", name)

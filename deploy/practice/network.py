@@ -18,6 +18,7 @@ import os
 import random
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,18 +55,35 @@ class Cable:
 
 def claim(preferred: int | None = None) -> tuple[Cable, int]:
     """A free index and its lock's file descriptor, to be handed on or closed."""
-    taken = machine_addresses()
     # Not in order: two who start at once should not queue up for the same files.
     others = random.sample(INDEXES, len(INDEXES))
     for index in others if preferred is None else [preferred, *others]:
         cable = Cable(index)
-        mine = {ipaddress.ip_address(a) for a in (cable.console, cable.host, cable.foreign)}
-        network = ipaddress.ip_network(f"192.0.2.{4 * index}/30")
-        if any(address in network or address in mine for address in taken):
+        if (lock := _lock(index)) is None:
             continue
-        if (lock := _lock(index)) is not None:
+        if index == preferred:
+            _wait_until_gone(cable)
+        if not _in_use(cable):
             return cable, lock
+        os.close(lock)
     raise PracticeError("addresses", "All addresses for practice hosts on this machine are in use.")
+
+
+def _wait_until_gone(cable: Cable, seconds: float = 2.0) -> None:
+    """The kernel takes a moment to remove the cable of a host that just ended."""
+    end = time.monotonic() + seconds
+    while cable.is_laid and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def _in_use(cable: Cable) -> bool:
+    """Something has the addresses whatever the lock says: the machine itself, or a host of another
+    file system that shares this network.
+    """
+    network = ipaddress.ip_network(f"192.0.2.{4 * cable.index}/30")
+    foreign = ipaddress.IPv4Address(cable.foreign)
+    taken = machine_addresses()
+    return cable.is_laid or foreign in taken or any(address in network for address in taken)
 
 
 def _lock(index: int) -> int | None:
@@ -81,7 +99,7 @@ def _lock(index: int) -> int | None:
 
 
 def machine_addresses() -> set[ipaddress.IPv4Address]:
-    """The machine's own addresses and gateways inside 192.0.2.0/24, practice cables left out.
+    """The machine's own addresses and gateways inside 192.0.2.0/24.
 
     Read from /proc: a minimal Debian has no iproute2.
     """
@@ -93,11 +111,4 @@ def machine_addresses() -> set[ipaddress.IPv4Address]:
     for route in Path("/proc/net/route").read_text().splitlines()[1:]:
         gateway = struct.pack("<I", int(route.split()[2], 16))
         found.add(ipaddress.IPv4Address(gateway))
-    testnet = ipaddress.ip_network("192.0.2.0/24")
-    return {a for a in found if a in testnet and a not in _practice_addresses()}
-
-
-def _practice_addresses() -> set[ipaddress.IPv4Address]:
-    """What cables that are up hold: their locks speak for them, or they are stale."""
-    cables = [Cable(index) for index in INDEXES if Cable(index).is_laid]
-    return {ipaddress.IPv4Address(a) for c in cables for a in (c.console, c.foreign)}
+    return {address for address in found if address in ipaddress.ip_network("192.0.2.0/24")}
