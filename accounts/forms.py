@@ -80,7 +80,7 @@ class NewMailboxForm(forms.Form):
         label=_("Quota in MB"), required=False, help_text=_("Empty: no limit.")
     )
     note = forms.CharField(
-        label=_("Note"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3})
+        label=_("Remark"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3})
     )
     name_reason = forms.CharField(
         label=_("What this account is for, and until when"), required=False, max_length=500
@@ -113,7 +113,7 @@ class EditMailboxForm(forms.Form):
         label=_("Quota in MB"), required=False, help_text=_("Empty: no limit.")
     )
     note = forms.CharField(
-        label=_("Note"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3})
+        label=_("Remark"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3})
     )
 
 
@@ -137,7 +137,7 @@ class NewDomainForm(forms.Form):
             attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
         ),
     )
-    note = forms.CharField(label=_("Note"), required=False, max_length=500)
+    note = forms.CharField(label=_("Remark"), required=False, max_length=500)
 
 
 class NewAliasForm(forms.Form):
@@ -157,7 +157,7 @@ class NewAliasForm(forms.Form):
         help_text=_("One address a line, of this server or of another."),
         widget=forms.Textarea(attrs={"rows": 4, "autocapitalize": "none", "spellcheck": "false"}),
     )
-    note = forms.CharField(label=_("Note"), required=False, max_length=1000)
+    note = forms.CharField(label=_("Remark"), required=False, max_length=1000)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -194,7 +194,7 @@ class FilterForm(forms.Form):
     state = forms.ChoiceField(
         label=_("State"), required=False, choices=[("", _("All states")), *MailboxState.choices]
     )
-    sort = forms.ChoiceField(label=_("Order"), required=False, choices=SORTS)
+    sort = forms.ChoiceField(label=_("Sort by"), required=False, choices=SORTS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
