@@ -14,7 +14,7 @@ from datetime import datetime
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from ninja import Field, Router, Schema
+from ninja import Field, Router, Schema, Status
 
 from ca import issuance, lists, preparation, profiles
 from ca.models import Certificate, Issuer, Order
@@ -186,7 +186,7 @@ def certificates(
 
 
 @router.post("/certificates/orders", auth=Token("ca:issue"), response={202: OrderOut})
-def create_order(request: HttpRequest, body: OrderIn) -> tuple[int, OrderOut]:
+def create_order(request: HttpRequest, body: OrderIn) -> Status[OrderOut]:
     """Ask for a certificate for a request. It is signed within a second: look at the order."""
     operator = _operator(request, "ca.issue")
     asked = preparation.read_csr(body.csr)
@@ -199,7 +199,7 @@ def create_order(request: HttpRequest, body: OrderIn) -> tuple[int, OrderOut]:
         by=operator,
         at=timezone.now(),
     )
-    return 202, _order(order)
+    return Status(202, _order(order))
 
 
 @router.get("/certificates/orders/{pk}", auth=Token("ca:read"), response=OrderOut)

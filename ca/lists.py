@@ -1,7 +1,7 @@
 """The list of certificates pages by its end date: the key is the date and the row's id.
 
 `not_after` alone is not unique (a bulk issue ends in one second), so the key is both, as
-`20270223T101500-17`. See `core.paging`.
+`20270223T101500000000-17`. See `core.paging`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.db.models import Q
 from ca.models import Certificate, CertificateQuerySet
 from core.paging import SIZE, Page
 
-_FORMAT = "%Y%m%dT%H%M%S"
+_FORMAT = "%Y%m%dT%H%M%S%f"
 
 
 def key_of(certificate: Certificate) -> str:

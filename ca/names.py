@@ -3,7 +3,7 @@
 A name is written as people write it and kept in one normal form:
 
     parse("Mail1.Example.TEST")   → Name("dns", "mail1.example.test")
-    parse("郵件.example.test")     → Name("dns", "xn--5nxu59a.example.test")     IDNA 2008, A-label
+    parse("郵件.example.test")     → Name("dns", "xn--5nqv22n.example.test")     IDNA 2008, A-label
     parse("*.example.test")       → Name("dns", "*.example.test")
     parse("192.0.2.1")            → Name("ip", "192.0.2.1")
     parse("2001:db8::1")          → Name("ip", "2001:db8::1")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.utils import timezone
 
 from ca import authorities, issuance, keystore, tasks
-from ca.models import Certificate, Ceremony, Issuer, Order, RevocationList
+from ca.models import Ceremony, Certificate, Issuer, Order, RevocationList
 from ca.wishes import Wish
 from core import leases, seal
 from core.models import AuditEvent

@@ -1,0 +1,89 @@
+"""`/api/v1`: the calls of the authority, their scopes and refusals."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from ca import tasks
+from ca.models import Issuer, Order
+from core.api_auth import create_token
+from tests.ca.conftest import request_for
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def call(owner, now, client: Client):  # type: ignore[no-untyped-def]
+    def do(method: str, path: str, body: object = None, scopes=("ca:read", "ca:issue"), by=None):  # type: ignore[no-untyped-def]
+        _token, secret = create_token(
+            name="test", scopes=list(scopes), expires_at=None, by=by or owner, at=now
+        )
+        return client.generic(
+            method,
+            f"/api/v1{path}",
+            data=__import__("json").dumps(body) if body is not None else "",
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {secret}"},
+        )
+
+    return do
+
+
+def test_from_an_order_to_the_chain(issuing: Issuer, call) -> None:  # type: ignore[no-untyped-def]
+    body = {"issuer": issuing.pk, "csr": request_for("mail.example.test")}
+    asked = call("POST", "/certificates/orders", body)
+    assert asked.status_code == 202
+    order = asked.json()
+    assert (order["state"], order["names"], order["days"]) == (
+        "requested",
+        ["mail.example.test"],
+        90,
+    )
+    tasks.sign_order(order["id"])
+    order = call("GET", f"/certificates/orders/{order['id']}").json()
+    assert order["state"] == "issued"
+    certificate = call("GET", f"/certificates/{order['certificate']}").json()
+    assert certificate["names"] == ["mail.example.test"] and certificate["state"] == "valid"
+    chain = call("GET", f"/certificates/{order['certificate']}/download/fullchain")
+    assert chain.content.count(b"BEGIN CERTIFICATE") == 2
+    listed = call("GET", "/certificates?q=mail&state=valid").json()
+    assert [each["id"] for each in listed["items"]] == [order["certificate"]]
+    assert listed["next"] is None
+
+
+def test_authorities(issuing: Issuer, call) -> None:  # type: ignore[no-untyped-def]
+    root, below = call("GET", "/authorities").json()[::-1]
+    assert root["parent"] is None and below["parent"] == root["id"]
+    assert below["can_issue"] and not root["can_issue"]
+    assert below["permitted"] == ["example.test", "192.0.2.0/24"]
+    assert "key_sealed" not in str(below)
+    assert call("GET", f"/authorities/{root['id']}").json()["name"] == "Example Root"
+
+
+def test_refusals_are_problems(issuing: Issuer, call) -> None:  # type: ignore[no-untyped-def]
+    for body, words in (
+        ({"csr": "garbage"}, "certificate request"),
+        ({"csr": request_for("mail.elsewhere.test")}, "may only sign for"),
+        ({"csr": request_for("mail.example.test"), "days": 900}, "825"),
+        ({"csr": request_for("mail.example.test"), "profile": "magic"}, "magic"),
+    ):
+        answer = call("POST", "/certificates/orders", {"issuer": issuing.pk} | body)
+        assert answer.status_code == 422 and "problem+json" in answer["Content-Type"]
+        assert words in answer.json()["detail"]
+    missing = call(
+        "POST", "/certificates/orders", {"issuer": 999, "csr": request_for("a.test.test")}
+    )
+    assert missing.status_code == 404
+    root = {"issuer": issuing.parent_id, "csr": request_for("mail.example.test")}
+    assert "cannot sign" in call("POST", "/certificates/orders", root).json()["detail"]
+    assert not Order.objects.exists()
+
+
+def test_scopes_and_roles(issuing: Issuer, viewer, call, client: Client) -> None:  # type: ignore[no-untyped-def]
+    body = {"issuer": issuing.pk, "csr": request_for("mail.example.test")}
+    assert call("POST", "/certificates/orders", body, scopes=["ca:read"]).status_code == 403
+    assert call("GET", "/certificates", scopes=["accounts:read"]).status_code == 403
+    assert call("POST", "/certificates/orders", body, by=viewer).status_code == 403
+    assert client.get("/api/v1/certificates").status_code == 401
+    assert not Order.objects.exists()

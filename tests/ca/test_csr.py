@@ -1,0 +1,187 @@
+"""Requests that are read, and every reason for which one is not."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from ca import csr
+from tests.ca.conftest import request_for
+
+EC = ec.generate_private_key(ec.SECP256R1())
+DER_OF = {"request": base64.b64decode("".join(request_for("a.example.test").splitlines()[1:-1]))}
+
+
+def broken_signature() -> str:
+    raw = bytearray(DER_OF["request"])
+    raw[-5] ^= 0xFF
+    body = base64.encodebytes(bytes(raw)).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
+
+
+def exchanged_name() -> str:
+    raw = DER_OF["request"].replace(b"a.example.test", b"b.example.test")
+    body = base64.encodebytes(raw).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
+
+
+def with_san(*names: x509.GeneralName) -> str:
+    san = x509.SubjectAlternativeName(list(names))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    signed = builder.add_extension(san, critical=False).sign(EC, hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM).decode()
+
+
+def a_certificate() -> str:
+    from datetime import UTC, datetime, timedelta
+
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example.test")])
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return (
+        x509.CertificateBuilder(name, name, EC.public_key(), 7, at, at + timedelta(days=1))
+        .sign(EC, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+        .decode()
+    )
+
+
+def private_key() -> str:
+    pem = EC.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return pem + request_for("a.example.test", key=EC)
+
+
+CUT = request_for("a.example.test")[:200]
+
+
+@pytest.mark.parametrize(
+    ("code", "source"),
+    [
+        ("csr_empty", "  \n"),
+        ("csr_too_big", "x" * 10_000_000),
+        ("csr_unreadable", "garbage"),
+        ("csr_unreadable", b"\x30\x82\xff\xff\x00"),
+        ("csr_unreadable", "\x00\x01\udcff"),
+        ("csr_cut", CUT),
+        ("csr_is_certificate", a_certificate()),
+        ("csr_is_certificate", x509.load_pem_x509_certificate(
+            a_certificate().encode()).public_bytes(Encoding.DER)),
+        ("csr_is_private_key", private_key()),
+        ("csr_not_request", "-----BEGIN PGP MESSAGE-----\nx\n-----END PGP MESSAGE-----"),
+        ("csr_several", request_for("a.example.test") + request_for("b.example.test")),
+        ("csr_signature", broken_signature()),
+        ("csr_signature", exchanged_name()),
+        ("key_rsa_small", request_for("a.example.test", key=rsa.generate_private_key(65537, 1024))),
+        ("key_rsa_exponent", request_for("a.example.test", key=rsa.generate_private_key(3, 2048))),
+        ("key_curve", request_for("a.example.test", key=ec.generate_private_key(ec.SECP521R1()))),
+        ("key_curve", request_for("a.example.test", key=ec.generate_private_key(ec.SECP256K1()))),
+        ("csr_name_kind", with_san(x509.RFC822Name("a@example.test"))),
+        ("csr_name_kind", with_san(x509.UniformResourceIdentifier("http://a.example.test"))),
+        ("name_wildcard_place", with_san(x509.DNSName("a.*.example.test"))),
+        ("name_wildcard_place", with_san(x509.DNSName("m*.example.test"))),
+        ("name_wildcard_wide", with_san(x509.DNSName("*.test"))),
+        ("name_control", with_san(x509.DNSName("a\x00.example.test"))),
+        ("name_control", with_san(x509.DNSName("a b.example.test"))),
+        ("name_label", with_san(x509.DNSName("a_b.example.test"))),
+        ("name_label", with_san(x509.DNSName("-a.example.test"))),
+        ("name_idn", with_san(x509.DNSName("xn--zzzzzz99999.example.test"))),
+        ("name_too_long", with_san(x509.DNSName(".".join(["a" * 60] * 5)))),
+        ("names_too_many", with_san(*(x509.DNSName(f"a{n}.example.test") for n in range(101)))),
+    ],
+)  # fmt: skip
+def test_refused(code: str, source: str | bytes) -> None:
+    with pytest.raises(csr.BadRequest) as refused:
+        csr.parse(source)
+    assert refused.value.code == code
+
+
+def test_refused_key_kind() -> None:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    signed = builder.sign(ed25519.Ed25519PrivateKey.generate(), None)
+    with pytest.raises(csr.BadRequest) as refused:
+        csr.parse(signed.public_bytes(Encoding.PEM))
+    assert (refused.value.code, refused.value.detail) == ("key_kind", {"found": "Ed25519"})
+
+
+@pytest.mark.parametrize("digest", ["sha1", "md5"])
+def test_refused_digest(digest: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """pyca does not sign with these any more; the openssl command still does."""
+    import subprocess
+
+    command = ["openssl", "req", "-new", f"-{digest}", "-newkey", "rsa:2048", "-nodes"]
+    command += ["-subj", "/CN=a.example.test", "-keyout", str(tmp_path / "k")]
+    made = subprocess.run(command, capture_output=True, check=True).stdout
+    with pytest.raises(csr.BadRequest) as refused:
+        csr.parse(made)
+    assert (refused.value.code, refused.value.detail) == ("csr_hash", {"found": digest.upper()})
+
+
+def test_every_refusal_has_its_sentence() -> None:
+    """A code without a sentence would be shown to an operator as it is."""
+    import re
+    from pathlib import Path
+
+    from ca import lints, wording
+
+    here = Path(csr.__file__).parent
+    source = "".join((here / name).read_text() for name in ("csr.py", "names.py", "keys.py"))
+    source += "".join(
+        (here / name).read_text()
+        for name in ("preparation.py", "issuance.py", "authorities.py", "template.py", "wishes.py")
+    )
+    raised = re.findall(
+        r"(?:Bad\w+|NotMade|NotRefused|\w+Refused|LifeRefused|IssuerUnable|RequestUnreadable"
+        r'|OrderEnded|NotSupersedable)\(\s*"(\w+)"',
+        source,
+    )
+    assert len(raised) > 40
+    assert set(raised) <= set(wording.SENTENCES)
+    assert {each.id for each in lints.ALL} == set(wording.LINTS)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda pem: pem,
+        lambda pem: pem.replace("\n", "\r\n"),
+        lambda pem: "Here is my request:\n\n" + pem + "\nThank you\n",
+        lambda pem: pem.replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"),
+        lambda pem: base64.b64decode("".join(pem.splitlines()[1:-1])),
+    ],
+)
+def test_read(wrap) -> None:  # type: ignore[no-untyped-def]
+    pem = request_for("Mail.Example.TEST", "mail.example.test", "*.example.test", key=EC)
+    read = csr.parse(wrap(pem))
+    assert [name.value for name in read.names] == ["mail.example.test", "*.example.test"]
+    assert read.public_key == EC.public_key()
+    assert read.pem == pem and read.key_label == "P-256" and len(read.key_id) == 64
+
+
+@pytest.mark.parametrize(
+    ("common_name", "expected"),
+    [("mail.example.test", ["mail.example.test"]), ("Mail server, 2nd floor", []), ("mail", [])],
+)
+def test_the_common_name_is_a_proposal(common_name: str, expected: list[str]) -> None:
+    read = csr.parse(request_for(common_name=common_name))
+    assert [name.value for name in read.names] == expected
+    assert read.common_name == common_name
+
+
+def test_its_extensions_are_not_believed() -> None:
+    builder = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("a.example.test")]), False)
+    )
+    read = csr.parse(builder.sign(EC, hashes.SHA256()).public_bytes(Encoding.PEM))
+    assert [name.value for name in read.names] == ["a.example.test"]
+    assert "ca" not in vars(read)

@@ -1,0 +1,235 @@
+"""Each rule of `ca.lints` finds what breaks it, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from ca import keystore, lints, names, profiles, template
+
+AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
+KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
+RSA_KEY = rsa.generate_private_key(65537, 2048).public_key()
+WEAK = rsa.generate_private_key(65537, 1024).public_key()
+
+
+def authority(**changes: object) -> template.ToBeSigned:
+    options: dict[str, object] = {
+        "profile": profiles.ROOT,
+        "subject": {"CN": "Root", "O": "Example", "C": "TW"},
+        "issuer": None,
+        "days": 7305,
+        "at": AT,
+        "serial": template.random_serial(),
+    }
+    return template.prepare_authority(**(options | changes))  # type: ignore[arg-type]
+
+
+ROOT_KEY, ISSUING_KEY = keystore.generate("p384"), keystore.generate("p256")
+ROOT = ROOT_KEY.issue(lints.require(authority(public_key=ROOT_KEY.public_key), issuer=None))
+SUB = authority(
+    profile=profiles.SUBORDINATE,
+    subject={"CN": "Issuing"},
+    public_key=ISSUING_KEY.public_key,
+    issuer=ROOT,
+    days=1826,
+    permitted=names.parse_subtrees(["example.test"]),
+    addresses=template.Addresses("http://pki.example.test/a.crt", "http://pki.example.test/a.crl"),
+)
+ISSUING = ROOT_KEY.issue(lints.require(SUB, issuer=ROOT))
+
+
+def leaf(key=KEY, texts=("mail.example.test",), **changes: object) -> template.ToBeSigned:  # type: ignore[no-untyped-def]
+    options: dict[str, object] = {"days": 90, "at": AT, "serial": template.random_serial()}
+    return template.prepare(
+        profile=profiles.HOST,
+        names=[names.parse(text) for text in texts],
+        public_key=key,
+        issuer=ISSUING,
+        addresses=template.Addresses(
+            "http://pki.example.test/b.crt", "http://pki.example.test/b.crl"
+        ),
+        **(options | changes),  # type: ignore[arg-type]
+    )
+
+
+def swap(tbs: template.ToBeSigned, value: x509.ExtensionType, critical: bool = False):  # type: ignore[no-untyped-def]
+    """The certificate with this extension in place of its own of that kind."""
+    kept = [each for each in tbs.extensions if each.oid != value.oid]
+    new = x509.Extension(value.oid, critical, value)
+    return dataclasses.replace(tbs, extensions=(*kept, new))
+
+
+def without(tbs: template.ToBeSigned, kind: type[x509.ExtensionType]) -> template.ToBeSigned:
+    kept = tuple(each for each in tbs.extensions if each.oid != kind.oid)
+    return dataclasses.replace(tbs, extensions=kept)
+
+
+def usage(**on: bool) -> x509.KeyUsage:
+    every = dict.fromkeys(
+        (
+            "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+            "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+        ),
+        False,
+    )  # fmt: skip
+    return x509.KeyUsage(**(every | on))
+
+
+def common_name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text, _validate=False)])
+
+
+def san(*general: x509.GeneralName) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName(list(general))
+
+
+replace = dataclasses.replace
+LEAF_CASES: dict[str, Callable[[], template.ToBeSigned]] = {
+    "serial_is_positive_and_short": lambda: leaf(serial=1 << 160),
+    "serial_is_random": lambda: leaf(serial=17),
+    "validity_has_a_length": lambda: replace(leaf(), not_after=AT - timedelta(days=1)),
+    "validity_is_within_the_issuers": lambda: leaf(at=AT + timedelta(days=1800)),
+    "validity_is_within_the_profiles": lambda: leaf(days=826),
+    "issuer_name_is_the_issuers": lambda: replace(leaf(), issuer=common_name("Other")),
+    "subject_is_printable": lambda: replace(
+        swap(leaf(), san(x509.DNSName("a.example.test"))), subject=common_name("a.example.test ")
+    ),
+    "country_is_two_letters": lambda: replace(
+        leaf(),
+        subject=x509.Name(
+            [
+                x509.NameAttribute(x509.NameOID.COUNTRY_NAME, "tw"),
+                x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.example.test"),
+            ]
+        ),
+    ),
+    "key_is_strong": lambda: leaf(WEAK),
+    "key_is_not_the_issuers": lambda: leaf(ISSUING_KEY.public_key),
+    "extensions_appear_once": lambda: replace(
+        leaf(), extensions=(*leaf().extensions, leaf().extensions[0])
+    ),
+    "basic_constraints_fit": lambda: swap(leaf(), x509.BasicConstraints(False, None), False),
+    "key_usage_fits": lambda: swap(
+        leaf(), usage(digital_signature=True, key_encipherment=True), True
+    ),
+    "extended_key_usage_is_the_profiles": lambda: swap(
+        leaf(), x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CODE_SIGNING])
+    ),
+    "alternative_name_is_critical_without_subject": lambda: replace(leaf(), subject=x509.Name([])),
+    "names_are_of_the_profiles_kinds": lambda: swap(
+        leaf(),
+        san(x509.DNSName("mail.example.test"), x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))),
+    ),
+    "names_appear_once": lambda: swap(leaf(), san(*[x509.DNSName("mail.example.test")] * 2)),
+    "common_name_is_among_the_names": lambda: replace(
+        leaf(), subject=common_name("a.example.test")
+    ),
+    "names_are_within_the_constraints": lambda: leaf(texts=["mail.elsewhere.test"]),
+    "constraints_stand_only_in_authorities": lambda: swap(
+        leaf(), x509.NameConstraints([x509.DNSName("example.test")], None), True
+    ),
+    "subject_key_identifier_is_present": lambda: without(leaf(), x509.SubjectKeyIdentifier),
+    "authority_key_identifier_is_the_issuers": lambda: swap(
+        leaf(), x509.AuthorityKeyIdentifier(b"0" * 20, None, None)
+    ),
+    "addresses_are_plain_http": lambda: leaf_with_https(),
+    "subject_fields_are_short": lambda: replace(
+        swap(leaf(), san(x509.DNSName("a" * 60 + ".example.test"))),
+        subject=common_name("a" * 60 + ".example.test"),
+    ),
+}
+
+
+def leaf_with_https() -> template.ToBeSigned:
+    place = x509.AccessDescription(
+        x509.AuthorityInformationAccessOID.CA_ISSUERS,
+        x509.UniformResourceIdentifier("https://pki.example.test/b.crt"),
+    )
+    return swap(leaf(), x509.AuthorityInformationAccess([place]))
+
+
+# What cannot be broken without breaking another rule as well.
+ALSO = {
+    "names_are_of_the_profiles_kinds": {"names_are_well_formed"},
+    "subject_is_printable": {"common_name_is_among_the_names"},
+}
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")
+@pytest.mark.parametrize("rule", LEAF_CASES)
+def test_a_broken_rule_is_found_alone(rule: str) -> None:
+    found = [each.lint for each in lints.run(LEAF_CASES[rule](), issuer=ISSUING)]
+    assert set(found) == {rule} | ALSO.get(rule, set())
+
+
+def test_a_certificate_without_names() -> None:
+    found = {
+        each.lint
+        for each in lints.run(without(leaf(), x509.SubjectAlternativeName), issuer=ISSUING)
+    }
+    assert "alternative_name_is_present" in found
+
+
+@pytest.mark.parametrize("bad", ["MAIL.example.test", "a_b.example.test", "m*.example.test"])
+def test_names_in_another_form(bad: str) -> None:
+    tbs = replace(swap(leaf(), san(x509.DNSName(bad)), True), subject=x509.Name([]))
+    found = {each.lint for each in lints.run(tbs, issuer=ISSUING)}
+    assert "names_are_well_formed" in found
+
+
+@pytest.mark.parametrize(
+    ("tbs", "issuer", "rule"),
+    [
+        (lambda: replace(SUB, subject=x509.Name([])), ROOT, "authority_has_a_subject"),
+        (lambda: SUB, ISSUING, "path_length_is_within_the_issuers"),
+        (
+            lambda: swap(SUB, x509.BasicConstraints(False, None), True),
+            ROOT,
+            "basic_constraints_fit",
+        ),
+        (lambda: swap(SUB, usage(digital_signature=True), True), ROOT, "key_usage_fits"),
+    ],
+)
+def test_rules_of_authorities(tbs, issuer, rule: str) -> None:  # type: ignore[no-untyped-def]
+    assert rule in {each.lint for each in lints.run(tbs(), issuer=issuer)}
+
+
+@pytest.mark.parametrize("key", [KEY, RSA_KEY])
+@pytest.mark.parametrize(
+    "texts",
+    [["mail.example.test"], ["*.example.test", "example.test"], ["a" * 60 + ".example.test"]],
+)
+def test_what_is_prepared_meets_every_rule(key, texts: list[str]) -> None:  # type: ignore[no-untyped-def]
+    tbs = leaf(key, texts)
+    assert lints.run(tbs, issuer=ISSUING) == []
+    signed = ISSUING_KEY.issue(lints.require(tbs, issuer=ISSUING))
+    assert signed.not_valid_after_utc - signed.not_valid_before_utc == timedelta(
+        days=90, seconds=-1
+    )
+    assert signed.not_valid_before_utc == AT - timedelta(hours=1)
+
+
+def test_every_rule_is_tried() -> None:
+    tried = set(LEAF_CASES) | {
+        "alternative_name_is_present",
+        "names_are_well_formed",
+        "authority_has_a_subject",
+        "path_length_is_within_the_issuers",
+    }
+    assert tried == {each.id for each in lints.ALL}
+    assert all(each.section for each in lints.ALL)
+
+
+def test_only_linted_is_signed_and_once() -> None:
+    linted = lints.require(leaf(), issuer=ISSUING)
+    ISSUING_KEY.issue(linted)
+    with pytest.raises(RuntimeError):
+        ISSUING_KEY.issue(linted)
+    with pytest.raises(lints.LintFailed):
+        lints.require(leaf(serial=17), issuer=ISSUING)

@@ -1,0 +1,136 @@
+"""Names and the subtrees they may stand in."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from cryptography import x509
+
+from ca import names
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("Mail.Example.TEST", "dns", "mail.example.test"),
+        (" mail.example.test\n", "dns", "mail.example.test"),
+        ("*.Example.test", "dns", "*.example.test"),
+        ("bücher.example.test", "dns", "xn--bcher-kva.example.test"),
+        ("郵件.example.test", "dns", "xn--5nqv22n.example.test"),
+        ("192.0.2.1", "ip", "192.0.2.1"),
+        ("2001:DB8:0::1", "ip", "2001:db8::1"),
+        ("[2001:db8::1]", "ip", "2001:db8::1"),
+    ],
+)
+def test_normal_form(text: str, kind: str, value: str) -> None:
+    parsed = names.parse(text)
+    assert (parsed.kind, parsed.value) == (kind, value)
+    assert names.parse(parsed.value) == parsed, "a normal form is its own normal form"
+    assert names.parse(parsed.shown()) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "name_empty"),
+        ("a b.test", "name_control"),
+        ("a\n.example.test", "name_control"),
+        ("mail", "name_single_label"),
+        ("mail.example.test.", "name_trailing_dot"),
+        ("*", "name_wildcard_place"),
+        ("*.*.example.test", "name_wildcard_place"),
+        ("*.com", "name_wildcard_wide"),
+        ("a..example.test", "name_label"),
+        ("a" * 64 + ".example.test", "name_label"),
+        ("300.0.2.1", "name_label"),
+        ("192.0.2.1/24", "name_label"),
+        ("ab--cd.example.test", "name_label"),
+        ("user@example.test", "name_label"),
+        ("http://example.test", "name_label"),
+        ("☃.example.test", "name_idn"),
+    ],
+)
+def test_bad_names(text: str, code: str) -> None:
+    with pytest.raises(names.BadName) as refused:
+        names.parse(text)
+    assert refused.value.code == code
+
+
+SUBTREES = names.parse_subtrees(["Example.TEST", ".corp.test", "192.0.2.0/24", "2001:db8::/32"])
+
+
+@pytest.mark.parametrize(
+    ("text", "permitted"),
+    [
+        ("example.test", True),
+        ("a.b.example.test", True),
+        ("*.example.test", True),
+        ("notexample.test", False),
+        ("example.test.evil.test", False),
+        ("mail.corp.test", True),
+        ("*.test", None),
+        ("192.0.2.255", True),
+        ("192.0.3.1", False),
+        ("2001:db8:1::1", True),
+        ("2001:db9::1", False),
+    ],
+)
+def test_the_console_and_the_extension_agree(text: str, permitted: bool | None) -> None:
+    if permitted is None:
+        with pytest.raises(names.BadName):
+            names.parse(text)
+        return
+    name = names.parse(text)
+    extension = names.constraints(SUBTREES)
+    assert extension is not None
+    assert SUBTREES.permit(name) is permitted
+    assert names.within(extension, name) is permitted
+
+
+@pytest.mark.parametrize(
+    ("texts", "inside", "outside"),
+    [
+        (["example.test"], ["a.example.test"], ["192.0.2.1", "2001:db8::1", "a.test.test"]),
+        (["192.0.2.0/24"], ["192.0.2.1"], ["a.example.test", "2001:db8::1", "198.51.100.1"]),
+    ],
+)
+def test_a_kind_that_is_not_named_is_excluded(
+    texts: list[str], inside: list[str], outside: list[str]
+) -> None:
+    subtrees = names.parse_subtrees(texts)
+    extension = names.constraints(subtrees)
+    assert extension is not None
+    for text in inside:
+        assert names.within(extension, names.parse(text)) and subtrees.permit(names.parse(text))
+    for text in outside:
+        assert not names.within(extension, names.parse(text))
+        assert not subtrees.permit(names.parse(text))
+
+
+def test_nothing_named_is_no_limit() -> None:
+    assert names.constraints(names.Subtrees()) is None
+    assert names.Subtrees().permit(names.parse("anything.test"))
+
+
+def test_an_imported_issuers_exclusion_counts() -> None:
+    extension = x509.NameConstraints(
+        permitted_subtrees=None,
+        excluded_subtrees=[
+            x509.DNSName("secret.example.test"),
+            x509.IPAddress(ipaddress.ip_network("192.0.2.0/24")),
+        ],
+    )
+    assert names.within(extension, names.parse("mail.example.test"))
+    assert not names.within(extension, names.parse("a.secret.example.test"))
+    assert not names.within(extension, names.parse("192.0.2.9"))
+
+
+def test_split_takes_what_people_type() -> None:
+    assert names.split("a.test, b.test;c.test\n d.test、e.test") == [
+        "a.test",
+        "b.test",
+        "c.test",
+        "d.test",
+        "e.test",
+    ]
