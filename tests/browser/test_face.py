@@ -168,8 +168,8 @@ def test_setup_link_then_a_passkey_then_in_with_it(browse, base, transactional_d
     page.goto(base + reverse("mfa_list_webauthn"))
     assert page.get_by_text("my phone").is_visible()
 
-    page.get_by_title("Your account").first.click()
-    page.get_by_role("button", name="Sign out").first.click()
+    page.locator("summary[title='Your account']:visible").click()
+    page.locator("button:visible", has_text="Sign out").click()
     page.wait_for_url(re.compile("/session/login/"))
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.wait_for_url("**/welcome/")
@@ -181,7 +181,7 @@ def test_a_passkey_that_is_refused_says_so(browse, base, transactional_db):
     page = browse()
     page.goto(base + "/session/login/")
     page.evaluate(
-        "() => { window.webauthnJSON.get = async () => { throw new Error('cancelled') } }"
+        "() => { navigator.credentials.get = async () => { throw new Error('cancelled') } }"
     )
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.get_by_text("The passkey was not used").wait_for()
