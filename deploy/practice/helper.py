@@ -68,10 +68,12 @@ class Job:
             result = function(directory, progress=self.progress, **self.arguments)
             self.say({"event": "result", **result})
         except PracticeError as refusal:
-            self.say({"event": "error", "code": refusal.code, "message": refusal.message})
-        except Exception as failure:  # noqa: BLE001 the client must hear of it, whatever it is
+            log.warning("%s: %s: %s", self.verb, refusal.code, refusal.message)
+            self.say(_error(refusal.code, refusal.message))
+        except Exception as failure:
+            log.exception("%s", self.verb)
             message = f"The practice host failed: {type(failure).__name__}: {failure}"
-            self.say({"event": "error", "code": "internal", "message": message})
+            self.say(_error("internal", message))
 
 
 class Helper:

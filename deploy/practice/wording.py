@@ -1,7 +1,7 @@
 """The words for what the practice host does and why it refuses, in the operator's language.
 
-The helper runs outside Django and says codes and English sentences; pages show these. A code that
-is not here is shown in the helper's own words.
+The helper runs outside Django and says codes and English sentences; pages show these. What the
+helper adds (a log's path, the last words of a program) is in its own sentence and in its log.
 """
 
 from django.utils.functional import Promise
@@ -52,6 +52,19 @@ ERRORS: dict[str, str | Promise] = {
         "The Debian this practice host stands on was removed from the cache. Remove the practice "
         "host and make it again."
     ),
+    "build": _(
+        "Debian could not be installed. The builder's log is in the console's cache, beside the "
+        "kept Debian."
+    ),
+    "start": _("The practice host did not come up."),
+    "stopped": _("The practice host is not running."),
+    "command": _("A command in the practice host failed."),
+    "internal": _("Something unexpected went wrong in the helper for practice hosts; see its log."),
+    "release": _("That Debian cannot be made, only Debian 12 and 13."),
+    "name": _("That is no name for a practice host."),
+    "public_key": _("That is not a public SSH key of a kind known here."),
+    "request": _("The helper for practice hosts did not understand; restart the console."),
+    "denied": _("The helper for practice hosts answers only the console that started it."),
     "fqdn": _("A practice host needs a full name such as mail.example.test."),
 }
 

@@ -1,6 +1,7 @@
 """Whether a practice host can be made, and the sentence when not."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.practice import can_practise, readiness, wording
+from deploy.practice import build, can_practise, readiness, wording
 from deploy.practice.errors import PracticeError
 
 ROOT = Path(__file__).parents[2]
@@ -66,15 +67,16 @@ def test_all_is_well(as_root, tmp_path):
     assert can_practise(cache=tmp_path) == (True, "")
 
 
-def test_every_code_that_is_raised_has_words():
-    """Codes that only a programmer's mistake brings up stay in the helper's own words."""
-    plain = {"release", "build", "command", "start", "stopped", "name", "public_key", "request"}
-    plain |= {"denied", "internal"}
+def test_every_code_has_words():
     source = "".join(p.read_text() for p in (ROOT / "deploy" / "practice").glob("*.py"))
-    import re
-
     codes = set(re.findall(r'(?:PracticeError|_error)\(\s*"([a-z_]+)"', source))
-    assert codes - plain == set(wording.ERRORS)
+    assert codes == set(wording.ERRORS)
+
+
+def test_every_step_has_words():
+    source = "".join(p.read_text() for p in (ROOT / "deploy" / "practice").glob("*.py"))
+    steps = set(re.findall(r'(?:progress|bar)\("([a-z]+)"', source)) | {s[1] for s in build.STEPS}
+    assert steps == set(wording.STEPS)
 
 
 def test_the_client_needs_neither_django_nor_root():
