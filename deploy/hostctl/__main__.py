@@ -36,6 +36,7 @@ def main(argv: List[str]) -> int:
         elif argv == ["recover"]:
             result = {"outcome": boot(host)}
         elif argv == ["leave"]:
+            host.prepare()
             with host.locked(30):
                 switch.recover(host, retry=True)
                 result = switch.leave(host)
@@ -61,12 +62,11 @@ def main(argv: List[str]) -> int:
 def boot(host: Host) -> str:
     """Brings the host to one side.  Under systemd the daemons start after this; elsewhere
     they are started here."""
+    host.prepare()
     with host.locked(30):
-        host.prepare()
         direct = not services.under_systemd()
         done = switch.recover(host, daemons=direct, retry=True)
-        if host.layout.accounts_db.is_file():
-            accounts.refresh(host)
+        accounts.repair(host)
         if direct and host.layout.current.exists():
             for service in host.services.values():
                 service.start()

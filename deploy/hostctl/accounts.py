@@ -30,6 +30,7 @@ from .deltas import Change
 from .host import Host
 from .wire import Refused, step
 
+_PATIENCE = 30.0
 _SHARE = 20
 """One in so many of a domain's mailboxes may be removed without being asked for again."""
 
@@ -206,5 +207,11 @@ def rebuild(host: Host, database: sqlite3.Connection, name: Optional[str] = None
 
 def refresh(host: Host, name: Optional[str] = None) -> List[str]:
     """Brings the maps in line with the database; nothing to do is the usual case."""
-    with opened(host) as database:
+    with host.locked(_PATIENCE, "accounts.lock"), opened(host) as database:
         return rebuild(host, database, name)
+
+
+def repair(host: Host) -> None:
+    """After a power cut: `refresh`, where there is a database."""
+    if host.layout.accounts_db.is_file():
+        refresh(host)

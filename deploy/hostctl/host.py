@@ -161,10 +161,11 @@ class Host:
             durable.folder(place, mode, root)
 
     @contextmanager
-    def locked(self, patience: float = 0) -> Iterator[None]:
-        """The one lock of everything that writes; `busy` when it is not free in time."""
-        durable.folder(self.layout.state, 0o755)
-        handle = os.open(self.layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def locked(self, patience: float = 0, what: str = "lock") -> Iterator[None]:
+        """One of the files of `paths.LOCKS`, taken; `busy` when it is not free in time."""
+        assert what in paths.LOCKS
+        path = self.layout.state / what
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             until = time.monotonic() + patience
             while True:

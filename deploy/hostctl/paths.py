@@ -6,7 +6,7 @@ cannot drift apart.
 
     /var/lib/mailadmin/                    0755 root      STATE
       host.json                            0600           {"host": uuid, "sequence": n}
-      lock                                 0600           flock of the one writing verb
+      lock accounts.lock identity.lock     0600           see LOCKS
       journal/                             0700           switches, records before touching
       generations/<n>/                     0755
         sendmail/sendmail.mc sendmail.cf Sendmail.conf
@@ -46,6 +46,12 @@ ACCOUNTS_DB = STATE + "/accounts/db/accounts.sqlite"
 LAST_LOGIN_DB = STATE + "/accounts/db/lastlogin.sqlite"
 MAPS = STATE + "/accounts/maps"
 """Folder of the maps; a map is named in the cf without its `.db`: MAPS + "/access"."""
+
+LOCKS: Tuple[str, ...] = ("lock", "accounts.lock", "identity.lock")
+"""lock           one verb at a time that touches generations, keys or daemons
+accounts.lock  one at a time that touches the accounts: a suspension does not wait for a switch
+identity.lock  held for a moment, to count a request
+Whoever takes several takes them in this order."""
 
 MAP_NAMES: Tuple[str, ...] = ("access", "aliases", "mailertable", "sendas", "cansend")
 """access       To:address RELAY, To:domain ERROR:...     (FEATURE access_db, blocklist_recipients)
@@ -128,10 +134,6 @@ class Layout:
     @property
     def identity(self) -> Path:
         return self.state / "host.json"
-
-    @property
-    def lock(self) -> Path:
-        return self.state / "lock"
 
     @property
     def journal(self) -> Path:

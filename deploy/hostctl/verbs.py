@@ -1,4 +1,4 @@
-"""The verbs: a header in, a result out.  Writing verbs take the lock and a new sequence number.
+"""The verbs: a header in, a result out.  Writing verbs take a lock and a new sequence number.
 
     reading   facts
     writing   csr stage validate switch confirm rollback recover accounts sessions
@@ -21,7 +21,7 @@ from .wire import Header, Refused
 
 Result = Dict[str, Any]
 _LOCK_PATIENCE = 20.0
-"""A rollout and an account's suspension may come at once; the second waits this long."""
+"""Two requests may come at once; the second waits this long."""
 
 
 def _csr(host: Host, header: Header, payload: IO[bytes]) -> Result:
@@ -68,8 +68,7 @@ def _rollback(host: Host, header: Header, payload: IO[bytes]) -> Result:
 
 def _recover(host: Host, header: Header, payload: IO[bytes]) -> Result:
     done = switch.recover(host, retry=True)
-    if host.layout.accounts_db.is_file():
-        accounts.refresh(host)
+    accounts.repair(host)
     return {"outcome": done, "generation": generations.current(host)}
 
 
@@ -104,6 +103,7 @@ WRITING: Dict[str, Verb] = {
 }
 # Repeating these does no harm, and who repairs a host may not know its counter.
 _WITHOUT_SEQUENCE = frozenset({"validate", "recover", "sessions"})
+_LOCK_OF = {"accounts": "accounts.lock", "sessions": "accounts.lock"}
 _PAYLOADS = {"stage": wire.STAGE_CAP, "accounts": wire.ACCOUNTS_CAP}
 
 
@@ -113,21 +113,23 @@ def serve(host: Host, stream: BinaryIO) -> Result:
     verb = wire.text(header, "verb")
     if verb == "facts":
         identity = _identity(host)
-        with contextlib.suppress(Refused), host.locked():
-            switch.recover(host)
+        if host.layout.state.is_dir():
+            with contextlib.suppress(Refused), host.locked():
+                switch.recover(host)
         return {**facts.collect(host), "host": identity.get("host"), "for": header.get("host")}
     act = WRITING.get(verb)
     if act is None:
         raise Refused("unknown_verb", f"This host's helper does not know {verb[:40]!r}.")
-    payload = wire.spool(stream, header, _PAYLOADS.get(verb, 0))
-    with payload, host.locked(_LOCK_PATIENCE):
+    with wire.spool(stream, header, _PAYLOADS.get(verb, 0)) as payload:
         host.prepare()
         if verb != "recover":
             # Whatever comes of it is in the journal; an account's suspension does not wait for it.
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(Refused), host.locked():
                 switch.recover(host)
-        _admit(host, header, verb)
-        return act(host, header, payload)
+        with host.locked(_LOCK_PATIENCE, _LOCK_OF.get(verb, "lock")):
+            with host.locked(_LOCK_PATIENCE, "identity.lock"):
+                _admit(host, header, verb)
+            return act(host, header, payload)
 
 
 def _identity(host: Host) -> Dict[str, Any]:

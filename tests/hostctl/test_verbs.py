@@ -78,9 +78,25 @@ def test_a_request_for_another_host_changes_nothing(host: FakeHost) -> None:
 def test_one_writer_at_a_time(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verbs, "_LOCK_PATIENCE", 0.2)
     with host.again().locked():
-        assert refusal(host, "sessions", end=[]).code == "busy"
+        assert refusal(host, "recover").code == "busy"
         assert host.ask("facts")["generation"] is None, "reading goes on"
-    assert host.ask("sessions", end=[]) == {"kicked": 0}
+    assert host.ask("recover")["outcome"] is None
+
+
+def test_a_suspension_does_not_wait_for_a_switch(host: FakeHost) -> None:
+    line = json.dumps({"domain": {"name": "example.test"}}).encode() + b"\n"
+    with host.again().locked():
+        assert host.ask("sessions", end=[]) == {"kicked": 0}
+        host.ask("accounts", line, sequence=1, lineage="L", from_change=0, through_change=1,
+                 whole=True)  # fmt: skip
+
+
+def test_two_changes_of_accounts_wait_for_each_other(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verbs, "_LOCK_PATIENCE", 0.2)
+    with host.again().locked(what="accounts.lock"):
+        assert refusal(host, "sessions", end=[]).code == "busy"
 
 
 @pytest.mark.parametrize("verb", ["", "shell", "__class__", "facts\n"])
