@@ -75,10 +75,11 @@ def request_hierarchy(
     *, wish: Wish, unconstrained: bool = False, passphrase: str, by: Operator | None, at: datetime
 ) -> Ceremony:
     """Ask for a root under `passphrase`, and an issuing authority under the root."""
-    if wish.root is None or wish.issuing is None:
+    root, issuing = wish.root, wish.issuing
+    if root is None or issuing is None:
         raise ValueError("a hierarchy has a root and an issuing authority")
     wish = _checked(wish, unconstrained=unconstrained, under=None, at=at)
-    known = (wish.root.name, wish.root.organisation, wish.issuing.name, *wish.permitted)
+    known = (root.name, root.organisation, issuing.name, *wish.permitted)
     broken = passphrases.problems(passphrase, known=known)
     if broken:
         raise PassphraseRefused(broken)

@@ -192,4 +192,4 @@ def _from_pkcs8(der: bytes) -> SigningKey:
         keys.check(private.public_key())
     except keys.BadKey as error:
         raise KeyUnusable(str(error)) from error
-    return SigningKey(private)
+    return SigningKey(private)  # type: ignore[arg-type]
