@@ -5,6 +5,7 @@ mailbox or an alias of that name, so the two are nowhere stored and cannot be de
 """
 
 import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
@@ -106,6 +107,6 @@ def remove(*, domain: Domain, by: Operator | None, at: datetime.datetime) -> Non
         _append(row.name, row.host, ChangeKind.REMOVE_DOMAIN, at)
 
 
-def _append(name: str, host: str, kind: ChangeKind, at: datetime.datetime) -> None:
+def _append(name: str, host: str, kind: Any, at: datetime.datetime) -> None:
     Change.objects.all().append([Change(at=at, host=host, kind=kind, subject=name)])
     tell_host(host)

@@ -54,7 +54,7 @@ class PasswordField(forms.CharField):
     def __init__(self) -> None:
         super().__init__(label=_("Password"), strip=False, widget=password_widget())
         # A null character is one of the reasons of the rules, beside the others.
-        self.validators = []
+        self.validators: list[object] = []
 
 
 class NewMailboxForm(forms.Form):

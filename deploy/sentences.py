@@ -3,6 +3,7 @@ words around them are chosen when they are shown, in the reader's language.
 """
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext, pgettext_lazy
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from deploy.practice import wording
 from deploy.render import CannotRender
 
-Text = str | Promise
+Text: TypeAlias = str | Promise
 
 PROBLEMS: Mapping[str, Text] = {
     # before anything was asked of the host

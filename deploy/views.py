@@ -110,7 +110,7 @@ def host_context(row: Host) -> dict[str, Any]:
 def warnings_of(row: Host) -> list[str]:
     """What the last report says that would stand in the way."""
     reported = row.reported()
-    found = []
+    found: list[str] = []
     if not row.facts:
         return found
     if not reported.fqdn_ok:
