@@ -242,7 +242,7 @@ def _next(row: AccountPush) -> Delta:
 
 
 def _whole(row: AccountPush) -> Delta:
-    made = delta.whole(str(row.host.uuid))
+    made = delta.whole(str(row.host.uuid), since=row.through_change or None)
     return Delta(
         from_change=0,
         through_change=max(made.through_change, row.through_change),
