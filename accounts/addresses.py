@@ -22,6 +22,7 @@ import idna
 
 MAX_LOCAL: Final = 64  # RFC 5321 4.5.3.1.1, octets
 MAX_DOMAIN: Final = 253  # RFC 1035 2.3.4 without the root's dot
+MAX_ADDRESS: Final = 254  # RFC 5321 4.5.3.1.3: a path has 256 octets, < and > included
 MAX_LABEL: Final = 63
 
 # Every domain takes mail for these (RFC 2142, RFC 5321 4.5.1); they cannot be deleted.
@@ -143,9 +144,24 @@ def parse(text: str) -> Address:
         domain = domain_name(domain)
     except NotAnAddress as refused:
         reasons += refused.reasons
+    if not reasons:
+        reasons = _too_long(local, domain)
     if reasons:
         raise NotAnAddress(reasons)
     return Address(local, domain)
+
+
+def within(local: str, domain: str) -> Address:
+    """A name as somebody typed it, in a domain of ours (an A-label that was accepted before)."""
+    address = Address(local_part(local), domain)
+    if too_long := _too_long(address.local, domain):
+        raise NotAnAddress(too_long)
+    return address
+
+
+def _too_long(local: str, domain: str) -> list[Reason]:
+    fits = len(local) + 1 + len(domain) <= MAX_ADDRESS
+    return [] if fits else [Reason("address_long", {"most": MAX_ADDRESS})]
 
 
 def target(text: str) -> str:
@@ -163,6 +179,8 @@ def target(text: str) -> str:
         domain = domain_name(domain)
     except NotAnAddress as refused:
         reasons += refused.reasons
+    if not reasons:
+        reasons = _too_long(local, domain)
     if reasons:
         raise NotAnAddress(reasons)
     return f"{local}@{domain}"

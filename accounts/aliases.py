@@ -60,7 +60,7 @@ def create(
     at: datetime.datetime,
 ) -> Alias:
     """AddressRefused, AddressTaken, TargetsMissing, TooManyTargets, TargetRefused, AliasLoop."""
-    local = check_local_part(local_part)
+    local = check_local_part(local_part, domain)
     check_free(domain, local)
     checked = check_targets(targets)
     address = f"{local}@{domain.name}"

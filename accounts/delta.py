@@ -59,11 +59,18 @@ def build(changes: Iterable[Change]) -> Delta:
     return Delta(through, _Lines(lambda: _changed(host, list(subjects))), list(ended))
 
 
-def whole(host: str) -> Delta:
-    """Everything a host holds, read in chunks: 100k mailboxes never stand in memory at once."""
+def whole(host: str, *, since: int | None = None) -> Delta:
+    """Everything a host holds, read in chunks: 100k mailboxes never stand in memory at once.
+
+    `since` is a change id the host had reached: sessions end that a delta from there would end.
+    """
     # The id is read before the rows: a change made in between is sent again later, never lost.
     through = Change.objects.latest_id(host)
-    return Delta(through, _Lines(lambda: _everything(Domain.objects.on(host))))
+    ended: list[str] = []
+    if since is not None:
+        missed = Change.objects.since(host, since).filter(end_sessions=True)
+        ended = list(dict.fromkeys(missed.values_list("subject", flat=True)))
+    return Delta(through, _Lines(lambda: _everything(Domain.objects.on(host))), ended)
 
 
 def _changed(host: str, subjects: list[tuple[str, str]]) -> Iterator[Line]:

@@ -107,7 +107,7 @@ def create(
     )
     if found:
         raise found[0] if len(found) == 1 else MailboxRefused(found)
-    local = check_local_part(local_part)
+    local = check_local_part(local_part, domain)
     hashed = hash_password(password)
     address = f"{local}@{domain.name}"
     with transaction.atomic():
@@ -156,7 +156,7 @@ def problems(
     found: list[Refusal] = []
     local = local_part.strip().lower()
     try:
-        local = check_local_part(local_part)
+        local = check_local_part(local_part, domain)
         check_free(domain, local)
     except (AddressRefused, AddressTaken) as refused:
         found.append(refused)
@@ -297,10 +297,10 @@ def resume(*, mailbox: Mailbox, by: Operator | None, at: datetime.datetime) -> M
     return row
 
 
-def check_local_part(text: str) -> str:
+def check_local_part(text: str, domain: Domain) -> str:
     """The name as it is stored, or AddressRefused."""
     try:
-        return addresses.local_part(text)
+        return addresses.within(text, domain.name).local
     except addresses.NotAnAddress as refused:
         raise AddressRefused(refused.reasons) from None
 

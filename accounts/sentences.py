@@ -14,6 +14,7 @@ from accounts.addresses import Reason
 SENTENCES: dict[str, str | Promise] = {
     # addresses
     "address_without_at": _("An address looks like name@example.com; the @ is missing."),
+    "address_long": _("The whole address has more than %(most)d characters."),
     "local_missing": _("The name before the @ is missing."),
     "local_long": _("The name before the @ has more than %(most)d characters."),
     "local_has_at": _("Type only the name before the @; the domain is chosen beside it."),

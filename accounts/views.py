@@ -97,7 +97,7 @@ def name_check(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"problems": []}
     if text.strip() and domain:
         try:
-            local = lifecycle.check_local_part(text)
+            local = lifecycle.check_local_part(text, domain)
             context["address"] = f"{local}@{domain.unicode_name}"
             lifecycle.check_free(domain, local)
         except AddressRefused as refused:

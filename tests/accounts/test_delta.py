@@ -156,6 +156,46 @@ def test_the_change_that_makes_an_address_live(anna: Any) -> None:
     assert Change.objects.latest_id("no such host") == 0
 
 
+def test_the_whole_ends_the_sessions_that_a_delta_would(anna: Any) -> None:
+    reached = Change.objects.latest_id(HOST)
+    lifecycle.suspend(mailbox=anna, by=None, at=AT)
+    assert delta.whole(HOST).end_sessions == []
+    assert delta.whole(HOST, since=reached).end_sessions == ["anna@example.test"]
+    assert delta.whole(HOST, since=Change.objects.latest_id(HOST)).end_sessions == []
+
+
+TYPED = st.from_regex(r"[ -~]{1,70}@[a-zA-Z0-9äé.-]{1,70}\.[a-z]{2,5}", fullmatch=True)
+
+
+@given(st.one_of(TYPED, st.emails()))
+def test_the_host_takes_every_address_that_the_forms_take(text: str) -> None:
+    """One line the host refuses would stop every later delta."""
+    from accounts import addresses
+    from deploy.hostctl import deltas
+
+    for accept, pattern in ((addresses.parse, deltas.ADDRESS), (addresses.target, deltas.TARGET)):
+        try:
+            accepted = str(accept(text))
+        except addresses.NotAnAddress:
+            continue
+        assert pattern.fullmatch(accepted)
+        assert deltas.DOMAIN.fullmatch(accepted.rpartition("@")[2])
+
+
+def test_the_host_takes_the_longest_address() -> None:
+    from accounts import addresses
+    from deploy.hostctl import deltas
+
+    long_domain = ".".join(["a" * 63] * 2) + "." + "b" * 61 + ".test"
+    longest = f"{'x' * (254 - 1 - len(long_domain))}@{long_domain}"
+    assert deltas.ADDRESS.fullmatch(str(addresses.parse(longest)))
+    assert deltas.TARGET.fullmatch(addresses.target(longest))
+    for accept in (addresses.parse, addresses.target):
+        with pytest.raises(addresses.NotAnAddress) as refused:
+            accept("x" + longest)
+        assert [reason.code for reason in refused.value.reasons] == ["address_long"]
+
+
 def test_whole_reads_in_chunks(domain: Any, django_assert_max_num_queries: Any) -> None:
     Mailbox.objects.bulk_create(
         Mailbox(
