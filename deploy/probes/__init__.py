@@ -56,9 +56,10 @@ def ask(question: Question, place: Place) -> Result:
                 found = probe(place, question.protocol, question.port)
             return _result(question, True, found.evidence, found.fingerprint, began)
         except NotYet as wait:
-            if time.monotonic() - began + pause > place.patience:
+            left = place.patience - (time.monotonic() - began)
+            if left <= 0:
                 return _result(question, False, wait.evidence, wait.fingerprint, began)
-            time.sleep(pause)
+            time.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_PAUSE)
         except ProbeFailed as failure:
             return _result(question, False, failure.evidence, failure.fingerprint, began)

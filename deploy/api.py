@@ -1,0 +1,259 @@
+"""`/api/v1`: hosts, what would change on them, and putting it live.
+
+    GET  /hosts                 GET /hosts/mail1.example.test
+    GET  /hosts/mail1.example.test/plan
+    POST /rollouts  {"hosts": ["mail1.example.test"]}      → 202, the rollout
+    GET  /rollouts/7            every step as it happened; `state` of each host
+
+Refusals are problem details with the same sentences as in the pages.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.utils import timezone
+from ninja import Field, Query, Router, Schema, Status
+
+from core import roles
+from core.access import NotAllowed
+from core.api_auth import Token
+from core.models import Operator
+from core.paging import page_of
+from deploy import changes, rollout, sentences
+from deploy.models import AccountPush, Generation, Host, HostRollout, Rollout
+from deploy.snapshot import WITH_CHAIN
+
+router = Router(tags=["deploy"])
+READ = Token("deploy:read")
+WRITE = Token("deploy:write")
+MOST = 500
+
+
+class HostOut(Schema):
+    fqdn: str
+    uuid: str = Field(description="what a domain's `host` names")
+    address: str
+    ssh_port: int
+    state: str
+    problem: str
+    practice: bool
+    generation: int | None = Field(description="the live one; null before the first rollout")
+    pending: list[str] = Field(description="what is not live yet, in sentences")
+    drift: list[str] = Field(description="managed files that were changed on the host itself")
+    accounts_state: str
+    accounts_through_change: int
+    certificate_fingerprint: str | None
+    facts: dict[str, Any]
+    facts_at: datetime | None
+
+
+class HostsOut(Schema):
+    items: list[HostOut]
+    next: int | None = Field(description="give it as `after` for the next page")
+
+
+class ListIn(Schema):
+    after: str = ""
+    limit: int = Field(100, ge=1, le=MOST)
+
+
+class FileOut(Schema):
+    path: str
+    kind: str
+    services: list[str]
+    diff: str
+
+
+class PlanOut(Schema):
+    host: str
+    may_go: bool
+    objections: list[str]
+    changes: list[str]
+    files: list[FileOut]
+    services: dict[str, str]
+    seconds_refused: dict[str, float] = Field(description="how long a service's ports refuse")
+    drift: list[str]
+
+
+class RolloutIn(Schema):
+    hosts: list[str] = Field(min_length=1, max_length=MOST, description="names of hosts")
+    reason: str = Field("", max_length=200)
+    to_generation: int | None = Field(
+        None, description="go back to this one (with exactly one host)"
+    )
+
+
+class StepOut(Schema):
+    at: datetime
+    phase: str
+    name: str
+    ok: bool | None
+    detail: str
+    ms: int | None
+
+
+class HostRolloutOut(Schema):
+    host: str
+    state: str
+    generation: int
+    base: int
+    problem: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    receipt: dict[str, Any]
+    steps: list[StepOut]
+
+
+class RolloutOut(Schema):
+    id: int
+    created_at: datetime
+    reason: str
+    is_open: bool
+    hosts: list[HostRolloutOut]
+
+
+def _actor(request: HttpRequest, permission: str) -> Operator:
+    operator: Operator = request.auth  # type: ignore[attr-defined]
+    if not roles.may(operator, permission):
+        raise NotAllowed(permission)
+    return operator
+
+
+def _hosts() -> Any:
+    return Host.objects.select_related("account_push", WITH_CHAIN)
+
+
+def _host(name: str) -> Host:
+    found = _hosts().filter(fqdn=name.lower()).first()
+    if found is None:
+        raise Http404
+    return found  # type: ignore[no-any-return]
+
+
+def host_out(row: Host, live: Generation | None) -> HostOut:
+    push = getattr(row, "account_push", None)
+    pending = changes.pending_of(row, live) if row.is_ready else None
+    return HostOut(
+        fqdn=row.fqdn,
+        uuid=str(row.uuid),
+        address=row.address,
+        ssh_port=row.ssh_port,
+        state=row.state,
+        problem=sentences.problem(row.problem, row.problem_detail),
+        practice=row.practice,
+        generation=live.number if live else None,
+        pending=list(pending.sentences) if pending else [],
+        drift=list(row.reported().drift),
+        accounts_state=push.state if push else AccountPush.IDLE,
+        accounts_through_change=push.through_change if push else 0,
+        certificate_fingerprint=row.certificate.fingerprint_sha256 if row.certificate else None,
+        facts=row.facts,
+        facts_at=row.facts_at,
+    )
+
+
+def rollout_out(row: Rollout) -> RolloutOut:
+    hosts = list(
+        row.hosts.select_related("host", "generation").prefetch_related("steps").order_by("pk")
+    )
+    return RolloutOut(
+        id=row.pk,
+        created_at=row.created_at,
+        reason=row.reason,
+        is_open=any(each.is_open for each in hosts),
+        hosts=[_host_rollout_out(each) for each in hosts],
+    )
+
+
+def _host_rollout_out(row: HostRollout) -> HostRolloutOut:
+    return HostRolloutOut(
+        host=row.host.fqdn,
+        state=row.state,
+        generation=row.generation.number,
+        base=row.base,
+        problem=sentences.problem(row.problem, row.problem_detail),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        receipt=row.receipt,
+        steps=[
+            StepOut(
+                at=step.at,
+                phase=step.phase,
+                name=step.name,
+                ok=step.ok,
+                detail=step.detail,
+                ms=step.ms,
+            )
+            for step in row.steps.all()
+        ],
+    )
+
+
+@router.get("/hosts", auth=READ)
+def list_hosts(request: HttpRequest, query: Query[ListIn]) -> HostsOut:
+    _actor(request, "deploy.view")
+    page = page_of(_hosts(), {"after": query.after}, order="pk", size=query.limit)
+    live = {g.host_id: g for g in Generation.objects.live().filter(host__in=page.rows)}
+    return HostsOut(items=[host_out(row, live.get(row.pk)) for row in page], next=page.next)
+
+
+@router.get("/hosts/{name}", auth=READ)
+def get_host(request: HttpRequest, name: str) -> HostOut:
+    _actor(request, "deploy.view")
+    row = _host(name)
+    return host_out(row, rollout.live_generation(row))
+
+
+@router.get("/hosts/{name}/plan", auth=READ)
+def get_plan(request: HttpRequest, name: str) -> PlanOut:
+    """What putting the host live would do; changes nothing."""
+    _actor(request, "deploy.view")
+    row = _host(name)
+    preview = rollout.preview(row)
+    plan = preview.plan
+    return PlanOut(
+        host=row.fqdn,
+        may_go=preview.may_go,
+        objections=list(preview.objections),
+        changes=[changes.sentence(change) for change in preview.changes],
+        files=[
+            FileOut(
+                path=change.path,
+                kind=change.kind,
+                services=list(change.services),
+                diff=change.unified_diff,
+            )
+            for change in plan.changes
+        ]
+        if plan
+        else [],
+        services={str(name): str(act) for name, act in plan.services.items()} if plan else {},
+        seconds_refused={str(k): v for k, v in plan.port_refused.items()} if plan else {},
+        drift=list(plan.drift) if plan else [],
+    )
+
+
+@router.post("/rollouts", auth=WRITE, response={202: RolloutOut})
+def start_rollout(request: HttpRequest, body: RolloutIn) -> Status[RolloutOut]:
+    """Put what is wanted live on these hosts; follow it at `/rollouts/{id}`."""
+    operator = _actor(request, "deploy.rollout")
+    hosts = [_host(name) for name in dict.fromkeys(body.hosts)]
+    to = None
+    if body.to_generation is not None:
+        if len(hosts) != 1:
+            raise rollout.NotKept()
+        to = Generation.objects.filter(host=hosts[0], number=body.to_generation).first()
+        if to is None:
+            raise Http404
+    made = rollout.request(hosts=hosts, by=operator, at=timezone.now(), reason=body.reason, to=to)
+    return Status(202, rollout_out(made))
+
+
+@router.get("/rollouts/{pk}", auth=READ)
+def get_rollout(request: HttpRequest, pk: int) -> RolloutOut:
+    _actor(request, "deploy.view")
+    row = Rollout.objects.filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    return rollout_out(row)
