@@ -113,22 +113,18 @@ def sign_in(owner, live_server):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture
-def world(owner):  # type: ignore[no-untyped-def]
-    """A console in use: an event or two, a token. Apps add their own rows as they grow."""
-    from django.db import transaction
-    from django.utils import timezone
+def world(owner, monkeypatch, settings):  # type: ignore[no-untyped-def]
+    """A console in use; see tests/browser/world.py."""
+    from argon2 import PasswordHasher
 
-    from core import audit
-    from core.api_auth import create_token
+    from accounts import hashing
+    from ca import keystore
+    from tests.browser.world import build
 
-    now = timezone.now()
-    create_token(name="nightly export", scopes=["ca:read"], expires_at=None, by=owner, at=now)
-    with transaction.atomic():
-        audit.record(
-            by=None,
-            at=now,
-            action="accounts.mailbox.suspended",
-            subject="someone.with.a.rather.long.address@department.example.test",
-            detail={"reason": "sent 4,000 messages in an hour"},
-        )
-    return owner
+    monkeypatch.setattr(keystore, "PASSES", 1)
+    monkeypatch.setattr(keystore, "MEMORY_KIB", 64)
+    monkeypatch.setattr(
+        hashing, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    )
+    keystore.forget()
+    return build(owner)

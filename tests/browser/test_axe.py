@@ -86,7 +86,7 @@ def test_signed_in_pages(browse, live_server, watch, dressing, sign_in, world):
     page, base = open_in(browse, live_server, dressing)
     sign_in(page)
     problems = []
-    for path in SIGNED_IN:
+    for path in SIGNED_IN + world.paths():
         answer = page.goto(base + path)
         if answer.status != 200:
             problems.append(f"{path} answers {answer.status}")
