@@ -23,7 +23,7 @@ from __future__ import annotations
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO, Any, Dict, Iterator, List, Optional, Set
+from typing import IO, AbstractSet, Any, Dict, Iterator, List, Optional, Set
 
 from . import durable, maps, names, paths, schema, sessions
 from .deltas import Change
@@ -31,6 +31,7 @@ from .host import Host
 from .wire import Refused, step
 
 _PATIENCE = 30.0
+_EDITED_MOST = 20
 _SHARE = 20
 """One in so many of a domain's mailboxes may be removed without being asked for again."""
 
@@ -113,7 +114,8 @@ def apply(
                     else "UPDATE meta SET lineage = ?, through_change = ?",
                     (lineage, through_change),
                 )
-                dirty = _dirty(database) | change.touched | set(maps.missing(host))
+                unfinished = _dirty(database) | set(maps.missing(host))
+                dirty = unfinished | change.touched
                 database.execute("UPDATE meta SET dirty = ?", (",".join(sorted(dirty)),))
                 database.execute("COMMIT")
             except BaseException:
@@ -125,7 +127,7 @@ def apply(
             # At once, and again after the maps: a login that was under way at the first
             # time is in the list of sessions by the second.
             kicked = aside.submit(sessions.end, host, leaving)
-            rebuilt = rebuild(host, database)
+            rebuilt = rebuild(host, database, change=change, anew=unfinished)
             out = kicked.result() | sessions.end(host, leaving)
         return {
             **_position(database),
@@ -186,19 +188,36 @@ def _dirty(database: sqlite3.Connection) -> Set[str]:
     return {name for name in names.split(",") if name in maps.MAKERS}
 
 
-def rebuild(host: Host, database: sqlite3.Connection, name: Optional[str] = None) -> List[str]:
-    """Rebuilds the maps that are marked, missing, or made for another name of the server."""
+def rebuild(
+    host: Host,
+    database: sqlite3.Connection,
+    name: Optional[str] = None,
+    change: Optional[Change] = None,
+    anew: AbstractSet[str] = frozenset(),
+) -> List[str]:
+    """Rebuilds the maps that are marked, missing, or made for another name of the server.
+
+    After a small `change` the large ones are edited, except those in `anew`.
+    """
     name = name if name is not None else names.own(host)
     (built_for,) = database.execute("SELECT own_name FROM meta").fetchone()
     todo = _dirty(database) | set(maps.missing(host))
+    anew = set(anew)
     if name != built_for:
         todo.add("access")
+        anew.add("access")
+    if change is not None and change.domains:
+        anew.add("access")
+    small = change is not None and len(change.addresses) <= _EDITED_MOST
     done = []
     for each in maps.MAKERS:
         if each not in todo:
             continue
         with step(host.emit, f"accounts.map.{each}") as said:
-            said.detail = f"{maps.build(host, database, each, name)} entries"
+            if change is not None and small and each in maps.ONE and each not in anew:
+                said.detail = maps.edit(host, database, each, sorted(change.addresses), name)
+            else:
+                said.detail = maps.build(host, database, each, name)
         done.append(each)
     if done or name != built_for:
         database.execute("UPDATE meta SET dirty = '', own_name = ?", (name,))

@@ -36,6 +36,9 @@ class Change:
         self.database = database
         self.lines = 0
         self.touched: Set[str] = set()
+        self.addresses: Set[str] = set()
+        """Whose entries changed.  Other entries did only when `domains` says so."""
+        self.domains = False
         self.removed: Set[str] = set()
         self.had: Dict[str, int] = {}
         """Mailboxes a domain had before, for every domain that lost one."""
@@ -95,7 +98,7 @@ class Change:
         self._saw("domain", name)
         made = self.database.execute("INSERT OR IGNORE INTO domain VALUES (?)", (name,))
         if made.rowcount:
-            self.touched |= {"access", "mailertable", "aliases"}
+            self._touch_domain()
 
     def _mailbox(self, value: Any) -> None:
         if not isinstance(value, dict):
@@ -125,6 +128,9 @@ class Change:
             " quota_bytes = excluded.quota_bytes",
             (address, password, *flags, quota),
         )
+        if old == (*flags,):
+            return
+        self.addresses.add(address)
         if old is None:
             self.touched |= {"access", "cansend", *self._maps_of(address)}
             return
@@ -152,6 +158,7 @@ class Change:
         if old is not None and old[0] == stored:
             return
         self.database.execute("INSERT OR REPLACE INTO alias VALUES (?, ?)", (address, stored))
+        self.addresses.add(address)
         self.touched |= {"aliases", "sendas"} | (set() if old else {"access"})
 
     def _remove(self, value: Any) -> None:
@@ -170,7 +177,7 @@ class Change:
             for (address,) in rows:
                 drop(address)
         if self.database.execute("DELETE FROM domain WHERE name = ?", (value,)).rowcount:
-            self.touched |= {"access", "mailertable", "aliases"}
+            self._touch_domain()
 
     def _remove_unseen(self) -> None:
         for table, drop in (("account", self._drop_account), ("alias", self._drop_alias)):
@@ -199,11 +206,17 @@ class Change:
             ).fetchone()
         if self.database.execute("DELETE FROM account WHERE address = ?", (address,)).rowcount:
             self.removed.add(address)
+            self.addresses.add(address)
             self.touched |= {"access", "cansend", *self._maps_of(address)}
 
     def _drop_alias(self, address: str) -> None:
         if self.database.execute("DELETE FROM alias WHERE address = ?", (address,)).rowcount:
+            self.addresses.add(address)
             self.touched |= {"access", "aliases", "sendas"}
+
+    def _touch_domain(self) -> None:
+        self.domains = True
+        self.touched |= {"access", "mailertable", "aliases"}
 
     def _maps_of(self, address: str) -> Set[str]:
         """Beside `access` and `cansend`, the maps in which a mailbox may be named."""

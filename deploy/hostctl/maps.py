@@ -20,15 +20,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import time
-from typing import Callable, Dict, Iterable, Iterator, Tuple
+from pathlib import Path
+from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
 
 from . import durable, paths
 from .host import Host
 from .wire import Refused
 
 MAKEMAP = "/usr/sbin/makemap"
+EDITMAP = "/usr/sbin/editmap"
+CLOSED = "ERROR:5.2.1:550 Mailbox does not accept mail"
 ROLES = ("postmaster", "abuse")
 OWN_ROLES = ("root", "postmaster", "abuse", "mailer-daemon")
 
@@ -45,10 +49,7 @@ def access(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
         yield f"To:{fqdn}", "OK"
     for address, receives in database.execute("SELECT address, receives FROM account"):
         written.add(address)
-        yield (
-            f"To:{address}",
-            "RELAY" if receives else "ERROR:5.2.1:550 Mailbox does not accept mail",
-        )
+        yield f"To:{address}", "RELAY" if receives else CLOSED
     for (address,) in database.execute("SELECT address FROM alias"):
         if address not in written:
             written.add(address)
@@ -109,20 +110,83 @@ MAKERS: Dict[str, Callable[[sqlite3.Connection, str], Iterable[Row]]] = {
 }
 
 
-def build(host: Host, database: sqlite3.Connection, name: str, fqdn: str) -> int:
-    """Makes one map anew and puts it in place; the number of its entries."""
+ONE: Dict[str, Callable[[sqlite3.Connection, str], Tuple[str, Optional[str]]]] = {}
+"""The large maps: the key of one address and its value, None when it must not be there."""
+
+
+def one(maker: Callable[[sqlite3.Connection, str], Tuple[str, Optional[str]]]) -> None:
+    ONE[maker.__name__.removeprefix("one_")] = maker
+
+
+@one
+def one_cansend(database: sqlite3.Connection, address: str) -> Tuple[str, Optional[str]]:
+    row = database.execute(
+        "SELECT can_login AND can_send FROM account WHERE address = ?", (address,)
+    ).fetchone()
+    return address, "OK" if row is not None and row[0] else None
+
+
+@one
+def one_access(database: sqlite3.Connection, address: str) -> Tuple[str, Optional[str]]:
+    key = f"To:{address}"
+    row = database.execute("SELECT receives FROM account WHERE address = ?", (address,)).fetchone()
+    if row is not None:
+        return key, "RELAY" if row[0] else CLOSED
+    local, _, domain = address.partition("@")
+    if database.execute("SELECT 1 FROM alias WHERE address = ?", (address,)).fetchone():
+        return key, "RELAY"
+    hosted = database.execute("SELECT 1 FROM domain WHERE name = ?", (domain,)).fetchone()
+    return key, "RELAY" if hosted and local in ROLES else None
+
+
+def build(host: Host, database: sqlite3.Connection, name: str, fqdn: str) -> str:
+    """Makes one map anew and puts it in place; says what it did."""
     rows = [f"{key}\t{value}\n" for key, value in MAKERS[name](database, fqdn)]
-    beside = host.layout.maps / f".{name}.new"
-    built = host.layout.maps / f".{name}.new.db"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(built)
+    beside, built = _beside(host, name)
     told = host.run(
         [MAKEMAP, "hash", str(beside)], stdin="".join(rows).encode("ascii"), timeout=120
     )
     if told.status != 0:
         raise Refused("makemap", f"makemap refused the map {name}: {told.words}")
+    _put_in_place(host, built, name)
+    return f"{len(rows)} entries"
+
+
+def edit(
+    host: Host, database: sqlite3.Connection, name: str, addresses: Iterable[str], fqdn: str
+) -> str:
+    """The same by changing single entries of a copy: 15 ms where 100,000 take 700.
+
+    Makes the map anew when that does not work.
+    """
+    beside, built = _beside(host, name)
+    changed = 0
+    shutil.copyfile(host.layout.maps / f"{name}.db", built)
+    for address in addresses:
+        key, value = ONE[name](database, address)
+        argv = [EDITMAP, "-x" if value is None else "-u", "hash", str(beside), key]
+        if host.run([*argv, *([] if value is None else [value])], timeout=20).status != 0:
+            return build(host, database, name, fqdn)
+        changed += 1
+    _put_in_place(host, built, name)
+    return f"{changed} entries changed"
+
+
+def _beside(host: Host, name: str) -> Tuple[Path, Path]:
+    """A map's name without and with its suffix, beside the live one; nothing is there."""
+    beside = host.layout.maps / f".{name}.new"
+    built = host.layout.maps / f".{name}.new.db"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(built)
+    return beside, built
+
+
+def _put_in_place(host: Host, built: Path, name: str) -> None:
     handle = os.open(built, os.O_RDONLY)
     try:
+        owner = host.owner("root", "root")
+        if owner is not None:
+            os.fchown(handle, *owner)
         os.fchmod(handle, 0o640)
         os.fsync(handle)
     finally:
@@ -133,7 +197,6 @@ def build(host: Host, database: sqlite3.Connection, name: str, fqdn: str) -> int
     durable.fsync_folder(host.layout.maps)
     if old is not None:
         _age(old)
-    return len(rows)
 
 
 def _age(old: int) -> None:

@@ -94,6 +94,7 @@ class Commands:
         self.kicked: list[str] = []
         self.logged_in: set[str] = set()
         self.maps_built: list[str] = []
+        self.maps_edited: list[str] = []
 
     def __call__(self, argv: list[str], **options: Any) -> Ran:
         program = Path(argv[0]).name
@@ -101,6 +102,8 @@ class Commands:
             return really_run(["openssl", *argv[1:]], **options)
         if program == "makemap":
             return self._makemap(argv, options["stdin"])
+        if program == "editmap":
+            return self._editmap(argv)
         if program == "getent":
             return Ran(0, b"192.0.2.1 mail.example.test mail\n")
         if program == "dovecot":
@@ -121,6 +124,18 @@ class Commands:
             return Ran(65, b"", b"makemap: duplicate key")
         Path(argv[2] + ".db").write_bytes(stdin)
         self.maps_built.append(Path(argv[2]).name.strip(".").removesuffix(".new"))
+        return Ran(0)
+
+    def _editmap(self, argv: list[str]) -> Ran:
+        """`editmap -x|-u hash NAME KEY [VALUE]`; a key that is not there is no error to -x."""
+        path = Path(argv[3] + ".db")
+        rows = dict(line.split("\t") for line in path.read_text().splitlines())
+        if argv[1] == "-x":
+            rows.pop(argv[4], None)
+        else:
+            rows[argv[4]] = argv[5]
+        path.write_text("".join(f"{key}\t{value}\n" for key, value in rows.items()))
+        self.maps_edited.append(path.name.strip(".").removesuffix(".new.db"))
         return Ran(0)
 
 
