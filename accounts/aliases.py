@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import addresses
 from accounts.lifecycle import check_free, check_local_part
 from accounts.models import Alias, Change, Domain
-from accounts.refusals import AddressTaken, TargetRefused
+from accounts.refusals import AddressTaken, DomainGone, TargetRefused
 from accounts.tell import tell_host
 from core import audit
 from core.errors import Refusal
@@ -67,7 +67,9 @@ def create(
     with transaction.atomic():
         # Locks out a mailbox of the same address, and a second half of a loop.
         list(Domain.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
-        home = Domain.objects.get(pk=domain.pk)
+        home = Domain.objects.filter(pk=domain.pk).first()
+        if home is None:
+            raise DomainGone(domain.name)
         check_free(home, local)
         check_loop(address, checked)
         try:

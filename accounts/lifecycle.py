@@ -20,6 +20,7 @@ from accounts.models import Alias, Change, Domain, Mailbox, search_text
 from accounts.refusals import (
     AddressRefused,
     AddressTaken,
+    DomainGone,
     EditedMeanwhile,
     NotInState,
     ReasonsRefusal,
@@ -112,7 +113,9 @@ def create(
     address = f"{local}@{domain.name}"
     with transaction.atomic():
         # The lock keeps an alias of the same address from being made at the same moment.
-        home = Domain.objects.select_for_update().get(pk=domain.pk)
+        home = Domain.objects.select_for_update().filter(pk=domain.pk).first()
+        if home is None:
+            raise DomainGone(domain.name)
         check_free(home, local)
         try:
             with transaction.atomic():

@@ -78,6 +78,17 @@ class AddressTaken(Refusal):
         self.holder = holder
 
 
+class DomainGone(Refusal):
+    """Somebody removed the domain meanwhile."""
+
+    status = 409
+    field = "domain"
+
+    def __init__(self, name: str) -> None:
+        shown = addresses.unicode_domain(name)
+        super().__init__(_("The domain %(name)s was removed meanwhile.") % {"name": shown})
+
+
 class NotInState(Refusal):
     """The mailbox is not in a state that the verb starts from: somebody was faster, perhaps."""
 

@@ -9,8 +9,8 @@ from django.db import IntegrityError, transaction
 
 from accounts import aliases, hashing, lifecycle
 from accounts.lifecycle import MailboxRefused, NameNeedsReason, PasswordRefused, QuotaRefused
-from accounts.models import Alias, Change, Mailbox
-from accounts.refusals import AddressRefused, AddressTaken, EditedMeanwhile, NotInState
+from accounts.models import Alias, Change, Domain, Mailbox
+from accounts.refusals import AddressRefused, AddressTaken, DomainGone, EditedMeanwhile, NotInState
 from core.models import AuditEvent
 
 from .conftest import AT, GOOD, HOST
@@ -118,6 +118,16 @@ def test_a_second_submit_that_raced_is_refused_and_not_an_error(
     with pytest.raises(AddressTaken):
         create(domain, local_part="anna")
     assert Mailbox.objects.filter(address="anna@example.test").count() == 1
+
+
+def test_a_domain_that_was_removed_meanwhile(domain: Any) -> None:
+    from accounts import domains
+
+    domains.remove(domain=Domain.objects.get(), by=None, at=AT)
+    with pytest.raises(DomainGone):
+        create(domain)
+    with pytest.raises(DomainGone):
+        aliases.create(domain=domain, local_part="b", targets=["x@y.test"], by=None, at=AT)
 
 
 def test_hashing_is_outside_of_the_transaction(
