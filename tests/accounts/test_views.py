@@ -207,6 +207,17 @@ def test_no_answer_holds_the_password(
     assert secret not in caplog.text
 
 
+def test_a_password_that_was_not_the_reason_is_asked_for_again(
+    signed_in: Client, domain: Any
+) -> None:
+    given = new_account(domain, local_part="a b")
+    shown = text_of(signed_in.post(reverse("accounts:new"), given))
+    assert "Type or make the password again" in shown and GOOD not in shown
+    given = new_account(domain, password="short")
+    shown = text_of(signed_in.post(reverse("accounts:new"), given))
+    assert "Type or make the password again" not in shown
+
+
 def test_the_password_check_says_every_reason(signed_in: Client, domain: Any) -> None:
     url = reverse("accounts:password_check")
     shown = text_of(
