@@ -4,7 +4,7 @@
     m4            sendmail.mc -> sendmail.cf, as nobody, with the running of programs taken out
     certificate   pair, dates, chain, name
     sasl          Sendmail.conf asks our bridge and offers nothing else
-    sendmail      -bv (syntax, queue, mailer) and a -bs dialogue (TLS, maps, gate)
+    sendmail      -bv (syntax, queue, mailer), -bt (senders), a -bs dialogue (TLS, gate)
     dovecot       doveconf
 
 Everything is checked before it is refused or passed; the first failure refuses.
@@ -135,6 +135,7 @@ def sendmail(host: Host, folder: Path) -> str:
         routed = told.out.decode("utf-8", "replace")
         if told.status != 0 or not re.search(r"deliverable|mailer", routed):
             raise Refused("refused", f"Sendmail cannot deliver to {known}: {told.words}")
+    senders(host, cf)
     with dialogue.open_with(Sendmail.binary, cf) as smtp:
         _expect(smtp.greeting(), 220, "the greeting")
         _, lines = _expect(smtp.say("EHLO localhost"), 250, "EHLO")
@@ -153,6 +154,29 @@ def sendmail(host: Host, folder: Path) -> str:
         smtp.say("RSET")
         smtp.say("QUIT")
     return f"STARTTLS; {known} accepted, {_UNKNOWN}@{domain} refused"
+
+
+def senders(host: Host, cf: Path) -> None:
+    """Who signed in may send as itself and as nobody else: asked of the ruleset itself, since
+    the dialogue cannot sign in.  A missing map shows here as a temporary failure."""
+    with accounts.opened(host) as database:
+        row = database.execute(
+            "SELECT address FROM account WHERE can_login AND can_send LIMIT 1"
+        ).fetchone()
+    if row is None:
+        return
+    other = f"{_UNKNOWN}@{row[0].rpartition('@')[2]}"
+    asked = f".D{{auth_authen}}{row[0]}\nLocal_check_mail {row[0]}\nLocal_check_mail {other}\n"
+    told = host.run([Sendmail.binary, "-C", str(cf), "-bt"], stdin=asked.encode(), timeout=75)
+    said = told.out.decode("utf-8", "replace")
+    verdicts = re.findall(r"^Local_check_mail *returns: (.*)$", said, re.M)
+    allowed = ["error" not in verdict for verdict in verdicts]
+    if allowed == [True, False]:
+        return
+    if len(allowed) != 2:
+        raise Refused("refused", f"Sendmail does not judge senders: {told.words}")
+    problem = f"{row[0]} could not send" if not allowed[0] else f"{row[0]} could send as {other}"
+    raise Refused("refused", f"With this configuration {problem}: {verdicts[0]}")
 
 
 def _expect(reply: dialogue.Reply, code: int, to: str) -> dialogue.Reply:

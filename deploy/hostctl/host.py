@@ -69,7 +69,7 @@ def run(
     def limit() -> None:
         assert file_cap is not None
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_cap, file_cap))
-        resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+        resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     with (
