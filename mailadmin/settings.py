@@ -170,6 +170,8 @@ CACHES = {
 # Languages
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hant", _("Traditional Chinese"))]
+# Our words before those of the packages: some of theirs are still in English.
+LOCALE_PATHS = [BASE_DIR / app / "locale" for app in ("mailadmin", "ca", "accounts", "deploy")]
 LANGUAGE_COOKIE_NAME = "mailadmin_language"
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -126,3 +126,9 @@ def test_the_same_words_are_translated_the_same_everywhere():
             if other[1] != text:
                 differ.append(f"{key!r}: {other[0]} says {other[1]!r}, {app} says {text!r}")
     assert not differ, "\n".join(differ)
+
+
+def test_our_words_win_over_the_packages():
+    """django-allauth lists "Sessions" in its own catalogue without a translation."""
+    with translation.override("zh-hant"):
+        assert translation.gettext("Sessions") == "工作階段"
