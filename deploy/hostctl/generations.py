@@ -241,6 +241,8 @@ def prune(host: Host, keep: FrozenSet[int]) -> None:
     numbers = sorted(
         int(path.name) for path in host.layout.generations.iterdir() if path.name.isdigit()
     )
+    for left in host.layout.generations.glob(".*"):  # of a prune or a staging that was cut off
+        shutil.rmtree(left, ignore_errors=True)
     spared = keep | {0, current(host) or 0} | set(numbers[-KEPT:])
     for number in numbers:
         if number not in spared:
@@ -248,5 +250,3 @@ def prune(host: Host, keep: FrozenSet[int]) -> None:
             gone = host.layout.generations / f".{number}.gone"
             os.rename(host.layout.generation(number), gone)
             shutil.rmtree(gone, ignore_errors=True)
-    for left in host.layout.generations.glob(".*"):
-        shutil.rmtree(left, ignore_errors=True)

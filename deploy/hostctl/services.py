@@ -21,7 +21,7 @@ from typing import Dict, FrozenSet, List, Optional
 from . import durable, paths
 from .host import Run, run
 
-PATIENCE = 90.0
+PATIENCE = 75.0
 """Seconds a daemon may take to come back.  A name that is not fully qualified costs Sendmail
 a minute at every start (measured 59.7 s); that is slow, not broken."""
 _DEAD_FOR = 3.0

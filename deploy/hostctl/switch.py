@@ -90,7 +90,8 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
             generation=base,
             outcome="rolled_back",
         ) from failure
-    generations.prune(host, frozenset({base, generation}))
+    with contextlib.suppress(OSError):  # tidying up is no reason to call it a failure
+        generations.prune(host, frozenset({base, generation}))
     told = {name: {"reload": "reloaded"}.get(act, act + "ed") for name, act in acts.items()}
     return {"generation": generation, "services": told, "deadline": deadline}
 

@@ -279,3 +279,36 @@ def test_records_come_before_what_they_tell_of(
     monkeypatch.setattr(generations, "point", look)
     switch.switch(managed, generation=2, base=1, deadline=60)
     assert moved == [("begun", 2, 1)]
+
+
+def test_a_full_disk_before_the_first_record_touches_nothing(
+    managed: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: journal.Entry, kind: str, **values: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal.Entry, "append", full)
+        with pytest.raises(OSError, match="No space"):
+            switch.switch(managed, generation=2, base=1, deadline=60)
+    assert side(managed) == on(managed, 1)
+    assert switch.recover(managed) is None
+
+
+def test_a_disk_that_fills_up_in_the_middle_goes_back(
+    managed: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = journal.Entry.append
+
+    def full(self: journal.Entry, kind: str, **values: object) -> None:
+        if kind != "begun":
+            raise OSError(28, "No space left on device")
+        append(self, kind, **values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal.Entry, "append", full)
+        with pytest.raises(OSError, match="No space"):
+            switch.switch(managed, generation=2, base=1, deadline=60)
+    assert side(managed) == on(managed, 1), "gone back, though it could not be written down"
+    assert switch.recover(managed) == "rolled_back"
+    assert side(managed) == on(managed, 1)

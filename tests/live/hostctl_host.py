@@ -73,6 +73,7 @@ class MailHost:
         self.sequence = 0
         self.steps: list[Event] = []
         self.generation = 0
+        self.numbered = 0
         self.key_id = ""
         self.served = ""
         self.change = 0
@@ -113,9 +114,8 @@ class MailHost:
         return render.render(Snapshot(host=host, tls=tls))
 
     def stage(self, bundle: Bundle, key: str) -> int:
-        number = self.generation + 1
-        while self.machine.path(f"{paths.STATE}/generations/{number}").exists():
-            number += 1
+        self.numbered += 1
+        number = self.numbered
         self.ask(
             "stage",
             bundle.tar(),
