@@ -1,7 +1,7 @@
 """`/api/v1`: the root that every app's router hangs on.
 
-A call carries `Authorization: Bearer mla_…`; a token has scopes (`core.api_auth.SCOPES`). Errors are
-RFC 9457 problem details:
+A call carries `Authorization: Bearer mla_…`; a token has scopes (`core.api_auth.SCOPES`).
+Errors are RFC 9457 problem details:
 
     HTTP/1.1 422 Unprocessable Content
     Content-Type: application/problem+json
@@ -99,7 +99,9 @@ def misshapen(request: HttpRequest, error: ValidationError) -> HttpResponse:
         {"at": ".".join(str(part) for part in entry["loc"]), "problem": entry["msg"]}
         for entry in error.errors
     ]
-    return problem(422, _("The request does not fit the description."), code="Invalid", errors=errors)
+    return problem(
+        422, _("The request does not fit the description."), code="Invalid", errors=errors
+    )
 
 
 @api.exception_handler(HttpError)

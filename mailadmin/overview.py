@@ -127,10 +127,16 @@ def truth(kind: str, *, needs: int, live: int, days: int | None) -> str:
     if kind == "idle":
         return _("Nothing is live yet.")
     if needs:
-        return ngettext("%(n)d thing needs a hand.", "%(n)d things need a hand.", needs) % {"n": needs}
-    said = ngettext("All well. %(n)d host is live.", "All well. %(n)d hosts are live.", live) % {"n": live}
+        return ngettext("%(n)d thing needs a hand.", "%(n)d things need a hand.", needs) % {
+            "n": needs
+        }
+    said = ngettext("All well. %(n)d host is live.", "All well. %(n)d hosts are live.", live) % {
+        "n": live
+    }
     if days is not None:
         said += " " + ngettext(
-            "Certificates are good for %(days)d day.", "Certificates are good for %(days)d days.", days
+            "Certificates are good for %(days)d day.",
+            "Certificates are good for %(days)d days.",
+            days,
         ) % {"days": days}
     return said

@@ -60,3 +60,11 @@ def viewer(db: None):  # type: ignore[no-untyped-def]
 def signed_in(owner, client):  # type: ignore[no-untyped-def]
     client.force_login(owner, backend="allauth.account.auth_backends.AuthenticationBackend")
     return client
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> None:
+    """A request leaves its language active in the thread; the next test begins in English."""
+    from django.utils import translation
+
+    translation.activate("en")

@@ -1,10 +1,10 @@
 """Small tags every page uses. `{% load face %}`, then:
 
-    {% icon "server" %}               an icon of static/vendor/icons.svg, hidden from screen readers
-    {% when order.at %}               "3 minutes ago", the exact time on hover; kept fresh by app.js
-    {% copy fingerprint %}            a button that copies the text
-    {{ field|styled }}                a form widget with Tabler's classes and ARIA attributes
-    {% query page=2 %}                the current query string with these parameters changed
+{% icon "server" %}               an icon of static/vendor/icons.svg, hidden from screen readers
+{% when order.at %}               "3 minutes ago", the exact time on hover; kept fresh by app.js
+{% copy fingerprint %}            a button that copies the text
+{{ field|styled }}                a form widget with Tabler's classes and ARIA attributes
+{% query page=2 %}                the current query string with these parameters changed
 """
 
 from datetime import datetime
@@ -75,7 +75,9 @@ def styled(field: BoundField) -> SafeString:
         classes.append("is-invalid")
     attrs["class"] = " ".join(name for name in classes if name)
     if isinstance(widget, forms.Textarea):
-        attrs.setdefault("rows", widget.attrs.get("rows") if widget.attrs.get("rows") != "10" else 4)
+        attrs.setdefault(
+            "rows", widget.attrs.get("rows") if widget.attrs.get("rows") != "10" else 4
+        )
         attrs.setdefault("cols", None)
     return field.as_widget(attrs={key: value for key, value in attrs.items() if value is not None})
 

@@ -54,7 +54,9 @@ def examine(page, watch, name: str) -> list[str]:  # type: ignore[no-untyped-def
         f"{name}: {v['id']}: {v['help']} — {[n['html'][:160] for n in v['nodes'][:3]]}"
         for v in found["violations"]
     ]
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    wide = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
     if wide > 0:
         problems.append(f"{name} scrolls sideways by {wide} px")
     problems += [f"{name}: {problem}" for problem in watch.problems]
@@ -99,7 +101,8 @@ def test_the_policy_has_teeth(browse, live_server, watch, transactional_db):
     page, base = open_in(browse, live_server, "light")
     page.goto(base + "/session/login/")
     page.evaluate(
-        "() => { const s = document.createElement('script'); s.textContent = '1'; document.body.append(s); }"
+        "() => { const s = document.createElement('script'); s.textContent = '1';"
+        " document.body.append(s); }"
     )
     page.wait_for_timeout(200)
     assert any("Content Security Policy" in problem for problem in watch.problems)

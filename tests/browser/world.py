@@ -209,17 +209,23 @@ def build(owner: Any) -> World:
         lifecycle.create(
             domain=domain, local_part=name, password=PASSWORD, display_name=words, by=owner, at=now
         )
-        for name, words in (("mei", "Mei Lin"), ("jonas", "Jonas Berg"), ("li.wei.from.accounting.department", "李偉"))
-    ]  # fmt: skip
+        for name, words in (
+            ("mei", "Mei Lin"),
+            ("jonas", "Jonas Berg"),
+            ("li.wei.from.accounting.department", "李偉"),
+        )
+    ]
     suspended = lifecycle.suspend(
         mailbox=boxes[1], reason="sent 4,000 messages in an hour", by=owner, at=now
     )
-    aliases.create(domain=domain, local_part="office", targets=["mei@example.test"], by=owner, at=now)
+    aliases.create(
+        domain=domain, local_part="office", targets=["mei@example.test"], by=owner, at=now
+    )
     create_token(name="nightly export", scopes=["ca:read"], expires_at=None, by=owner, at=now)
-    print_ = "5d9f" * 16
+    services = {"sendmail": "reloaded", "dovecot": "reloaded"}
     rollout = rolled(
         host, "confirmed", owner, now, steps=6,
-        receipt={"proofs": proofs(print_), "services": {"sendmail": "reloaded", "dovecot": "reloaded"}},
+        receipt={"proofs": proofs("5d9f" * 16), "services": services},
     )  # fmt: skip
     rolled_back = rolled(
         broken, "rolled_back", owner, now, steps=4,

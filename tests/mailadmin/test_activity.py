@@ -1,7 +1,7 @@
 """The activity page: newest first, filtered, paged by key."""
 
-from pathlib import Path
 import re
+from pathlib import Path
 
 import pytest
 from django.db import transaction
@@ -48,14 +48,18 @@ def test_filters_keep_while_paging(signed_in, events):
     assert re.search(r'href="\?area=ca&amp;q=box&amp;after=\d+"', page.content.decode())
 
 
-@pytest.mark.parametrize("junk", ["?after=x", "?before=%00", "?area=nope", "?after=99999999999999999999999"])
+@pytest.mark.parametrize(
+    "junk", ["?after=x", "?before=%00", "?area=nope", "?after=99999999999999999999999"]
+)
 def test_nonsense_in_the_address_is_no_error(signed_in, events, junk):
     assert signed_in.get(f"/activity/{junk}").status_code == 200
 
 
 def test_what_people_type_is_escaped(signed_in, owner):
     with transaction.atomic():
-        audit.record(by=owner, at=timezone.now(), action="core.token.created", subject="<script>x</script>")
+        audit.record(
+            by=owner, at=timezone.now(), action="core.token.created", subject="<script>x</script>"
+        )
     page = signed_in.get("/activity/").content.decode()
     assert "<script>x" not in page and "&lt;script&gt;x" in page
 
@@ -65,7 +69,11 @@ def test_every_action_that_a_verb_records_has_words():
     for app in ("core", "ca", "accounts", "deploy", "mailadmin"):
         for path in (BASE / app).rglob("*.py"):
             if path.name != "actions.py" and "tests" not in path.parts:
-                used |= set(re.findall(r'"((?:core|ca|accounts|deploy)\.[a-z_]+\.[a-z_]+)"', path.read_text()))
+                used |= set(
+                    re.findall(
+                        r'"((?:core|ca|accounts|deploy)\.[a-z_]+\.[a-z_]+)"', path.read_text()
+                    )
+                )
     used = {code for code in used if code.split(".")[0] in ("core", "ca", "accounts", "deploy")}
     modules = {".".join(p.relative_to(BASE).with_suffix("").parts) for p in BASE.glob("*/*.py")}
     used = {c for c in used if ".".join(c.split(".")[:2]) not in modules}

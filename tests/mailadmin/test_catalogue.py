@@ -84,7 +84,9 @@ def test_a_format_that_does_not_fit_is_refused(house):
     (house / "ca/views.py").write_text('_("%(n)d days")\n')
     make()
     po(house).write_text(
-        po(house).read_text().replace('msgid "%(n)d days"\nmsgstr ""', 'msgid "%(n)d days"\nmsgstr "%(m)d 天"')
+        po(house)
+        .read_text()
+        .replace('msgid "%(n)d days"\nmsgstr ""', 'msgid "%(n)d days"\nmsgstr "%(m)d 天"')
     )
     with pytest.raises(CommandError):
         make("--check")
@@ -96,7 +98,8 @@ def test_what_other_packages_say_is_translated_too():
         "Current Password", "New Password", "New Password (again)", "Authenticator code", "Code",
         "The username and/or password you specified are not correct.",
         "The email address and/or password you specified are not correct.",
-        "Too many failed login attempts. Try again later.", "Incorrect code.", "Incorrect password.",
+        "Too many failed login attempts. Try again later.",
+        "Incorrect code.", "Incorrect password.",
         "Use your password", "Use authenticator app or code", "Use a security key",
         "Enter a valid email address.", "This field is required.",
         "This password is entirely numeric.", "This password is too common.",

@@ -25,7 +25,9 @@ def test_a_host_that_does_not_answer_needs_a_hand(host):
     host.state = Host.UNREACHABLE
     host.save()
     found = overview.look(at=timezone.now())
-    assert found.kind == "danger" and [n.title for n in found.needs] == ["mail1.example.test does not answer"]
+    assert found.kind == "danger" and [n.title for n in found.needs] == [
+        "mail1.example.test does not answer"
+    ]
     assert "1 thing needs a hand" in found.truth
 
 
@@ -35,7 +37,8 @@ class Certificate:
 
 
 @pytest.mark.parametrize(
-    ("left", "kind"), [(timedelta(days=13), "warning"), (timedelta(0), "danger"), (timedelta(days=15), None)]
+    ("left", "kind"),
+    [(timedelta(days=13), "warning"), (timedelta(0), "danger"), (timedelta(days=15), None)],
 )
 def test_a_certificate_near_its_end(host, left, kind):
     now = timezone.now()

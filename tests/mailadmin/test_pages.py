@@ -81,7 +81,8 @@ def test_every_page_is_within_ten_queries(signed_in, django_assert_max_num_queri
 
 
 @pytest.mark.parametrize(
-    ("cookie", "expected"), [("dark", "dark"), ("light", "light"), ("", "auto"), ('"><x', "&quot;&gt;&lt;x")]
+    ("cookie", "expected"),
+    [("dark", "dark"), ("light", "light"), ("", "auto"), ('"><x', "&quot;&gt;&lt;x")],
 )
 def test_the_theme_is_in_the_first_byte(client, db, cookie, expected):
     client.cookies["mailadmin_theme"] = cookie

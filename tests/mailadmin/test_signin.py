@@ -30,7 +30,10 @@ def test_by_username_or_address(client, owner, login):
 def test_a_wrong_password_is_refused_without_saying_what_is_wrong(client, owner):
     wrong = client.post(LOGIN, {"login": "owner", "password": "wrong"})
     unknown = client.post(LOGIN, {"login": "nobody", "password": "wrong"})
-    said = [re.findall(r'role="alert".*?<div>(.*?)</div>', a.content.decode(), re.S) for a in (wrong, unknown)]
+    said = [
+        re.findall(r'role="alert".*?<div>(.*?)</div>', a.content.decode(), re.S)
+        for a in (wrong, unknown)
+    ]
     assert said[0] and said[0] == said[1]
 
 
@@ -46,7 +49,9 @@ def test_failures_slow_down_even_the_right_password(client, owner):
 def test_another_operator_is_not_locked_out_by_it(client, owner, viewer):
     for _ in range(5):
         client.post(LOGIN, {"login": "owner", "password": "wrong"})
-    answer = Client(REMOTE_ADDR="192.0.2.9").post(LOGIN, {"login": "viewer", "password": "only look 1234"})
+    answer = Client(REMOTE_ADDR="192.0.2.9").post(
+        LOGIN, {"login": "viewer", "password": "only look 1234"}
+    )
     assert answer.status_code == 302
 
 
@@ -57,7 +62,12 @@ def test_everything_asks_to_sign_in_first(client, db):
 
 
 def test_nobody_signs_up_or_resets_by_mail(client, db):
-    for path in ("/session/signup/", "/session/password/reset/", "/session/email/", "/session/closed/signup/"):
+    for path in (
+        "/session/signup/",
+        "/session/password/reset/",
+        "/session/email/",
+        "/session/closed/signup/",
+    ):
         assert client.get(path).status_code in (302, 404), path
         assert client.post(path).status_code in (302, 403, 404), path
     assert "signup" not in client.get(LOGIN).content.decode()
@@ -70,7 +80,9 @@ def test_authenticator_app_and_recovery_codes(client, owner):
     client.post("/session/reauthenticate/", {"password": PASSWORD})
     page = client.get(setup).content.decode()
     secret = re.search(r'id="totp-secret">(\w+)<', page)[1]
-    code = totp.format_hotp_value(totp.hotp_value(secret, next(iter(totp.yield_hotp_counters_from_time()))))
+    code = totp.format_hotp_value(
+        totp.hotp_value(secret, next(iter(totp.yield_hotp_counters_from_time())))
+    )
     assert client.post("/session/2fa/totp/activate/", {"code": code}).status_code == 302
     assert client.get("/session/2fa/recovery-codes/").status_code == 200
     codes = Authenticator.objects.get(user=owner, type="recovery_codes").wrap().get_unused_codes()

@@ -26,7 +26,9 @@ def test_nothing_is_vendored_without_an_entry():
 
 
 def test_every_icon_a_template_asks_for_is_in_the_sprite():
-    sprite = set(re.findall(r'<symbol id="([^"]+)"', (BASE / "static/vendor/icons.svg").read_text()))
+    sprite = set(
+        re.findall(r'<symbol id="([^"]+)"', (BASE / "static/vendor/icons.svg").read_text())
+    )
     for path in (BASE / "templates").rglob("*.html"):
         text = path.read_text()
         asked = set(re.findall(r'{% icon "([^"]+)"', text)) | set(

@@ -1,9 +1,9 @@
 """`manage.py catalogue [app…] [--check]`: the message catalogues of each area.
 
-Collects the strings of an app's Python and of `templates/<app>/` with xgettext (Django's `templatize`
-turns templates into something it can read), merges them into
-`<app>/locale/zh_Hant/LC_MESSAGES/django.po` and compiles `django.mo`. `mailadmin` also takes `core/`,
-the shared templates, and everything about signing in.
+Collects the strings of an app's Python and of `templates/<app>/` with xgettext (Django's
+`templatize` turns templates into something it can read), merges them into
+`<app>/locale/zh_Hant/LC_MESSAGES/django.po` and compiles `django.mo`. `mailadmin` also takes
+`core/`, the shared templates, and everything about signing in.
 
 `--check` changes nothing and fails on a string that is missing from the catalogue, untranslated or
 fuzzy, on a format that does not fit, and on a `.mo` that does not hold what its `.po` says.
@@ -92,7 +92,7 @@ def extract(app: str, base: Path, work: Path) -> Path:
 
 
 def merged(po: Path, pot: Path, work: Path) -> bytes:
-    """The catalogue with every string of the .pot, known translations kept, obsolete ones dropped."""
+    """The catalogue with every string of the .pot: known translations kept, obsolete ones gone."""
     known = work / "known.po"
     known.write_bytes(po.read_bytes() if po.exists() else pot.read_bytes())
     text = run(

@@ -27,10 +27,14 @@ class Command(BaseCommand):
             or Operator.objects.filter(email__iexact=name).exclude(email="").first()
         )
         if operator is None:
-            known = ", ".join(Operator.objects.order_by("username").values_list("username", flat=True)[:20])
+            known = ", ".join(
+                Operator.objects.order_by("username").values_list("username", flat=True)[:20]
+            )
             raise CommandError(f"There is no operator {name!r}. Known: {known or 'none yet'}.")
         if not operator.is_active:
-            raise CommandError(f"{operator.username} is switched off; an owner can switch it on again.")
+            raise CommandError(
+                f"{operator.username} is switched off; an owner can switch it on again."
+            )
         now = timezone.now()
         removed = reset_second_factors(operator=operator, by=None, at=now)
         link = setup.new_link(at=now, operator=operator)

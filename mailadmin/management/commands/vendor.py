@@ -58,8 +58,13 @@ class Command(BaseCommand):
 
     def fetch(self, package: dict[str, Any], folder: Path, base: Path) -> None:
         spec = package["source"].removeprefix("npm:")
-        subprocess.run(["npm", "pack", "--silent", spec], cwd=folder, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            ["npm", "pack", "--silent", spec],
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         (archive,) = folder.glob("*.tgz")
         with tarfile.open(archive) as tar:
             for target, entry in package["files"].items():
