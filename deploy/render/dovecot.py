@@ -20,7 +20,10 @@ ITERATE_QUERY = "SELECT address AS user FROM account"
 
 def password_query(user: str) -> str:
     """`user` is the version's variable for the lower-case login."""
-    return f"SELECT address AS user, password FROM account WHERE address = '{user}' AND can_login = 1"
+    return (
+        "SELECT address AS user, password FROM account"  # noqa: S608 - for Dovecot, which escapes
+        f" WHERE address = '{user}' AND can_login = 1"
+    )
 
 
 def user_query(user: str, quota: str) -> str:
@@ -30,7 +33,7 @@ def user_query(user: str, quota: str) -> str:
         " || '/' || substr(address, 1, instr(address, '@') - 1)"
     )
     return (
-        f"SELECT {paths.VMAIL_UID} AS uid, {paths.VMAIL_GID} AS gid, {home} AS home, {quota}"
+        f"SELECT {paths.VMAIL_UID} AS uid, {paths.VMAIL_GID} AS gid, {home} AS home, {quota}"  # noqa: S608
         f" FROM account WHERE address = '{user}'"
     )
 

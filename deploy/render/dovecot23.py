@@ -15,7 +15,9 @@ from deploy.render.values import Snapshot
 
 _USER = "%Lu"
 # An empty rule is no limit; `bytes=0` would be no limit as well, but says something else.
-_QUOTA = "CASE quota_bytes WHEN 0 THEN '*:storage=0' ELSE '*:bytes=' || quota_bytes END AS quota_rule"
+_QUOTA = (
+    "CASE quota_bytes WHEN 0 THEN '*:storage=0' ELSE '*:bytes=' || quota_bytes END AS quota_rule"
+)
 
 
 def files(snapshot: Snapshot) -> Mapping[str, bytes]:

@@ -2,8 +2,9 @@
 
 Three grammars are written here.
 
-- **m4** (`sendmail.mc`): `define(`confX', ``value'')dnl`.  A value is quoted twice, because m4 reads
-  the text of an expansion again: once quoted, a host named `dnl.example.test` would eat its line.
+- **m4** (`sendmail.mc`): `define(`confX', ``value'')dnl`.  A value is quoted twice, because m4
+  reads the text of an expansion again: quoted once, a host named `dnl.example.test` would eat its
+  line.
 - **Sendmail's cf**, which m4 makes: commas separate the parts of a daemon's options.
 - **Dovecot** (2.3 and 2.4): `name = value`, where `#` starts a comment, `<` reads a file, `$` and
   `%` expand, and quotes have escapes that differ between the versions.

@@ -79,7 +79,7 @@ class Facts:
 
     @classmethod
     def from_report(cls, report: Mapping[str, Any]) -> Facts:
-        """The facts in hostctl's result; what is missing there counts as absent, never as running."""
+        """The facts in hostctl's result; what is missing there counts as not running."""
         services = report.get("services") or {}
 
         def running(name: str) -> bool:
