@@ -149,7 +149,7 @@ def test_first_switch(tmp_path: Path) -> None:
         lambda host: switch.switch(host, generation=1, base=0, deadline=60),
         lambda host: one_side(host, 0, 1),
     )
-    assert steps > 40
+    assert steps > 30
 
 
 def test_switch_between_generations(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_switch_between_generations(tmp_path: Path) -> None:
         lambda host: switch.switch(host, generation=2, base=1, deadline=60),
         lambda host: one_side(host, 1, 2),
     )
-    assert steps > 12
+    assert steps > 8
 
 
 def test_confirm(tmp_path: Path) -> None:

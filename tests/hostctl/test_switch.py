@@ -1,5 +1,7 @@
 """Switching, confirming, going back: on a real file system, with daemons that pretend."""
 
+from __future__ import annotations
+
 import json
 import os
 import threading
