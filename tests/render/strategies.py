@@ -1,0 +1,61 @@
+"""What an operator may type, and what nobody should: for the properties here and on real hosts."""
+
+from hypothesis import strategies as st
+
+# Words that mean something to m4, to Sendmail's cf or to Dovecot.
+LOADED = [
+    "dnl",
+    "define",
+    "include",
+    "shift",
+    "eval",
+    "divert",
+    "undivert",
+    "len",
+    "index",
+    "format",
+    "changequote",
+    "syscmd",
+    "ifdef",
+    "unix",
+    "linux",
+    "feature",
+    "mailer",
+    "localhost",
+    "ssl",
+    "listen",
+    "no",
+    "yes",
+    "true",
+    "errprint",
+    "traceon",
+    "sysval",
+]
+
+label = st.one_of(
+    st.sampled_from(LOADED),
+    st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True),
+)
+fqdn = st.builds(
+    lambda labels, last: ".".join([*labels, last]),
+    st.lists(label, min_size=1, max_size=4),
+    st.sampled_from(["test", "example", "dnl", "xn--kprw13d"]),
+)
+inet = st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=3)
+inet6 = st.lists(st.ip_addresses(v=6).map(str).filter(lambda a: a != "::"), max_size=2)
+megabytes = st.integers(min_value=1, max_value=2047)
+
+# Text near what is accepted, with everything that ends, quotes or expands thrown in.
+hostile = st.text(
+    alphabet=st.one_of(
+        st.sampled_from("`'\"#$%{}<>\\,;|&()=\t\n\r\0\x85\u2028 .-@:/éü。"),
+        st.characters(),
+    ),
+    max_size=40,
+)
+near_misses = st.builds(
+    lambda good, bad, at: good[: at % (len(good) + 1)] + bad + good[at % (len(good) + 1) :],
+    fqdn,
+    hostile,
+    st.integers(min_value=0),
+)
