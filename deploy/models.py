@@ -326,11 +326,11 @@ class AccountPush(Leased):
 
     IDLE, CURRENT, FAILED, HOST_AHEAD, TOO_MANY = "idle", "current", "failed", "ahead", "too_many"
     STATES = [
-        (IDLE, _("Not started: put the first configuration live")),
+        (IDLE, _("Not started")),
         (CURRENT, _("Current")),
-        (FAILED, _("Failed, is tried again")),
-        (HOST_AHEAD, _("Stopped: the host knows newer accounts than this console")),
-        (TOO_MANY, _("Stopped: it would remove many mailboxes at once")),
+        (FAILED, _("Being tried again")),
+        (HOST_AHEAD, _("Stopped: newer there")),
+        (TOO_MANY, _("Stopped: many removals")),
     ]
     STOPPED = (HOST_AHEAD, TOO_MANY)
 

@@ -28,8 +28,6 @@ def config_of(host: Host) -> HostConfig:
     return HostConfig(
         fqdn=host.fqdn,
         message_size_mb=host.message_size_mb,
-        # Sendmail cannot bind :: beside 0.0.0.0 on one port: it waits 100 s and gives up.
-        listen_inet6=(),
         snippet_sendmail=host.snippet_sendmail,
         snippet_dovecot=host.snippet_dovecot,
     )
