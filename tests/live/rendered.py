@@ -11,7 +11,6 @@ import ssl
 import subprocess
 import time
 import uuid
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,42 +34,52 @@ class HelperRefused(Exception):
     pass
 
 
-@dataclass
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
 class Authority:
-    key: ec.EllipticCurvePrivateKey = field(
-        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
-    )
-    name: x509.Name = field(
-        default_factory=lambda: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Root")])
-    )
+    """A root and an issuing authority below it; clients know the root alone."""
 
-    def _builder(self, subject: x509.Name, public_key: Any) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=30))
-        )
-
-    def root(self) -> x509.Certificate:
-        return (
-            self._builder(self.name, self.key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
+    def __init__(self) -> None:
+        self._root_key = ec.generate_private_key(ec.SECP256R1())
+        self._issuing_key = ec.generate_private_key(ec.SECP256R1())
+        self._issuing_name = _name("Test Issuing")
+        root_name = _name("Test Root")
+        self.root = self._make(root_name, root_name, self._root_key.public_key(), self._root_key)
+        self.issuing = self._make(
+            self._issuing_name, root_name, self._issuing_key.public_key(), self._root_key
         )
 
     def sign(self, csr_pem: str, fqdn: str) -> x509.Certificate:
         request = x509.load_pem_x509_csr(csr_pem.encode())
-        names = x509.SubjectAlternativeName([x509.DNSName(fqdn)])
-        return (
-            self._builder(request.subject, request.public_key())
-            .add_extension(names, critical=False)
-            .sign(self.key, hashes.SHA256())
+        return self._make(
+            request.subject, self._issuing_name, request.public_key(), self._issuing_key, fqdn
         )
+
+    @staticmethod
+    def _make(
+        subject: x509.Name,
+        issuer: x509.Name,
+        public_key: Any,
+        key: ec.EllipticCurvePrivateKey,
+        fqdn: str = "",
+    ) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=30))
+            .add_extension(x509.BasicConstraints(ca=not fqdn, path_length=None), critical=True)
+        )
+        if fqdn:
+            names = x509.SubjectAlternativeName([x509.DNSName(fqdn)])
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(key, hashes.SHA256())
 
 
 def pem(certificate: x509.Certificate) -> bytes:
@@ -86,8 +95,8 @@ class Deployed:
         self.sequence = 0
         self.change = 0
         self.generation = 0
+        self.snapshot: Snapshot | None = None
         self.authority = Authority()
-        self.root = self.authority.root()
         key = ed25519.Ed25519PrivateKey.generate().public_key()
         machine.authorize(
             key.public_bytes(
@@ -129,8 +138,8 @@ class Deployed:
         snapshot = Snapshot(
             host=HostConfig(fqdn=fqdn, **settings),
             tls=TlsFiles(
-                chain_pem=pem(leaf) + pem(self.root),
-                ca_pem=pem(self.root),
+                chain_pem=pem(leaf) + pem(self.authority.issuing),
+                ca_pem=pem(self.authority.issuing) + pem(self.authority.root),
                 key_id=made["key_id"],
                 fingerprint_sha256=leaf.fingerprint(hashes.SHA256()).hex(),
             ),
@@ -156,7 +165,7 @@ class Deployed:
     def tls(self) -> ssl.SSLContext:
         """Trusts the test's root and nothing else; the name is checked against the address's."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=pem(self.root).decode())
+        context.load_verify_locations(cadata=pem(self.authority.root).decode())
         context.check_hostname = False
         return context
 

@@ -1,7 +1,9 @@
 """What the rendered configuration makes the real daemons do: who may deliver, send and read."""
 
+import hashlib
 import imaplib
 import smtplib
+import socket
 import time
 
 import pytest
@@ -15,7 +17,7 @@ def host(request, can_run_hosts):
     with started(request.param) as machine:
         made = Deployed(machine)
         made.accounts(*ROWS)
-        made.deploy()
+        made.snapshot = made.deploy()
         yield made
 
 
@@ -25,6 +27,33 @@ def code(reply: tuple[int, bytes]) -> int:
 
 def message(subject: str) -> bytes:
     return f"From: x@elsewhere.example\r\nSubject: {subject}\r\n\r\nHello\r\n".encode()
+
+
+@pytest.mark.parametrize("port", [25, 587, 465, 993, 995])
+def test_every_port_sends_the_whole_chain(host, port):
+    """A client that knows the root alone verifies; a wrong chain raises SSLError."""
+    if port in (25, 587):
+        with host.smtp(port) as client:
+            assert code(client.starttls(context=host.tls)) == 220
+            served = client.sock.getpeercert(binary_form=True)
+    else:
+        with (
+            socket.create_connection((host.machine.address, port), 20) as plain,
+            host.tls.wrap_socket(plain) as secure,
+        ):
+            served = secure.getpeercert(binary_form=True)
+    assert hashlib.sha256(served).hexdigest() == host.snapshot.tls.fingerprint_sha256
+
+
+@pytest.mark.parametrize("port", [25, 587, 465, 993, 995])
+def test_old_tls_is_not_spoken(host, port):
+    starttls = ["-starttls", "smtp"] if port in (25, 587) else []
+    said = host.run(
+        "openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_1", *starttls,
+        "-cipher", "DEFAULT@SECLEVEL=0", input="", check=False,
+    )  # fmt: skip
+    assert said.returncode != 0
+    assert "BEGIN CERTIFICATE" not in said.stdout
 
 
 # --- who may deliver -----------------------------------------------------------------------------
