@@ -20,12 +20,17 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from core import seal
 
 USER = "mailadmin"
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+FOLDERS = ("keys", "run", "log", "valkey", "static")  # of the data folder
+LOCK = "up.lock"
 OUR_FOLDERS = ("mailadmin", "core", "accounts", "ca", "deploy", "templates", "static")
 
 # Commands that keep root: they start processes of their own, or write into the checkout.
@@ -65,7 +70,7 @@ def data_folder() -> Path:
 
 
 def prepare() -> Ground:
-    """Choose the account and make the data folder fit it. Raises CannotStart."""
+    """Choose the account, make the data folder fit it, make the keys. Raises CannotStart."""
     port = os.environ.get("MAILADMIN_PORT") or "8000"
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise CannotStart(f"MAILADMIN_PORT is {port!r}; set it to a number from 1 to 65535.")
@@ -85,22 +90,16 @@ def prepare() -> Ground:
             "/opt for example."
         ]
         account = None
-    if account is None or data.stat().st_uid == account.uid:
+    if account is None:
         _own_folders(data)
+    elif data.stat().st_uid == account.uid:
+        # Root touches nothing in a folder that another controls: no link can lead it astray.
+        user = account
+        if refused := _asked_as(user, lambda: _own_folders(data)):
+            raise CannotStart(refused)
     else:
         _shared_folders(data, account)
-    ready = Ground(data, account, tuple(notes))
-    settle(ready)
-    return ready
-
-
-def settle(ground: Ground) -> None:
-    """Give what root just made in an ordinary user's data folder to that user, who may start the
-    console alone the next time."""
-    account = ground.account
-    if account and ground.data.stat().st_uid == account.uid:
-        for path in [ground.data, *_below(ground.data)]:
-            _hand_over(path, account)
+    return Ground(data, account, tuple(notes))
 
 
 def drop(account: Account) -> None:
@@ -132,44 +131,50 @@ def enter(argv: list[str]) -> None:
         sys.exit(str(refusal))
     if command == "up":
         return
-    from core import seal
-
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailadmin.settings")
     from django.conf import settings
 
     _ = settings.SECRET_KEY  # read while its file can still be read
-    seal.ensure_keys(found.data)
-    settle(found)
     seal.load("all", found.data)
     if found.account and command not in KEEP_ROOT | WRITE_CHECKOUT:
         drop(found.account)
 
 
-def unreadable(account: Account, folders: list[Path]) -> str | None:
-    """The first thing the console needs that `account` cannot read, or None."""
+def unreadable(account: Account, folders: list[Path]) -> str:
+    """The first thing the console needs that `account` cannot read, or ""."""
     import celery
 
     needed = [Path(sys.executable), Path(os.__file__), Path(celery.__file__), *folders]
     for name in OUR_FOLDERS:
         ours = (CHECKOUT / name).rglob("*")
         needed += [path for path in ours if "__pycache__" not in path.parts]
+
+    def look() -> None:
+        for path in needed:
+            if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+                raise CannotStart(str(path))
+
+    return _asked_as(account, look)
+
+
+def _asked_as(account: Account, act: Callable[[], None]) -> str:
+    """Run `act` in a child that is `account`. Returns what it refused with, or ""."""
     reader, writer = os.pipe()
-    if os.fork() == 0:
+    if (pid := os.fork()) == 0:
         try:
             drop(account)
-            for path in needed:
-                if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
-                    os.write(writer, os.fsencode(path))
-                    break
+            act()
+        except CannotStart as refused:
+            os.write(writer, str(refused).encode())
         except OSError as error:
-            os.write(writer, os.fsencode(error.filename or str(error)))
+            os.write(writer, (error.filename or str(error)).encode())
         finally:
             os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, "rb") as answer:
-        blocked = os.fsdecode(answer.read())
-    os.wait()
-    return blocked or None
+    with os.fdopen(reader) as answer:
+        refusal = answer.read()
+    os.waitpid(pid, 0)
+    return refusal
 
 
 def _choose(data: Path) -> tuple[Account | None, list[str]]:
@@ -208,44 +213,42 @@ def _account(entry: pwd.struct_passwd) -> Account:
 def _own_folders(data: Path) -> None:
     """Everything belongs to whoever we are."""
     try:
-        for name in ("", "keys", "run", "log", "valkey", "static"):
+        for name in ("", *FOLDERS):
             (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=data / name):
                 pass
+        _make_files(data)
     except OSError as error:
         raise CannotStart(_unwritable(data, error)) from error
 
 
 def _shared_folders(data: Path, account: Account) -> None:
     """root:<account>, sticky: the account writes, and cannot touch what is root's."""
-    for name, uid, mode in (
-        ("", 0, 0o1770),
-        ("run", 0, 0o1770),
-        ("log", 0, 0o1770),
-        ("keys", 0, 0o700),
-        ("practice", 0, 0o711),
-        ("valkey", account.uid, 0o700),
-        ("static", account.uid, 0o700),
-    ):
-        path = data / name
-        path.mkdir(mode=0o700, exist_ok=True)
-        os.chown(path, uid, 0 if name in ("keys", "practice") else account.gid)
-        path.chmod(mode)
-    # An earlier start may have stayed root, or a command may have made the database.
-    for path in [*data.glob("db.sqlite3*"), *data.glob("log/*"), *data.glob("valkey/**/*")]:
-        _hand_over(path, account)
+    for name in (*FOLDERS, "practice"):
+        (data / name).mkdir(mode=0o700, exist_ok=True)
+    # An earlier start may have stayed root. Its files are handed over while their folders are still
+    # root's alone: later, a link could stand where the file was.
+    left = [*data.glob("db.sqlite3*"), *data.glob("log/*.log*")]
+    for name in ("valkey", "static"):
+        if (data / name).lstat().st_uid == 0:
+            left += [*data.glob(f"{name}/**/*"), data / name]
+    for path in left:
+        found = path.lstat()
+        alone = stat.S_ISDIR(found.st_mode) or found.st_nlink == 1
+        if found.st_uid == 0 and alone and not path.name.startswith("practice."):
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    (data / "practice").chmod(0o711)
+    for name in ("", "run", "log"):
+        os.chown(data / name, 0, account.gid)
+        (data / name).chmod(0o1770)
+    _make_files(data)
 
 
-def _hand_over(path: Path, account: Account) -> None:
-    """Give one of root's files away; never through a link, which could name anything."""
-    found = path.lstat()
-    if found.st_uid == 0 and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
-        os.chown(path, account.uid, account.gid, follow_symlinks=False)
-
-
-def _below(data: Path) -> list[Path]:
-    """Everything under `data` but the practice host's own files."""
-    return [path for path in data.rglob("*") if path.relative_to(data).parts[0] != "practice"]
+def _make_files(data: Path) -> None:
+    """What must be there before root is given up."""
+    seal.signing_key(data)
+    seal.ensure_keys(data)
+    (data / "run" / LOCK).touch(mode=0o600)
 
 
 def _unwritable(data: Path, error: OSError) -> str:

@@ -29,15 +29,15 @@ from pathlib import Path
 from typing import Any
 
 from core import seal
-from mailadmin import broker, processes
-from mailadmin.privileges import CannotStart, Ground, drop, settle
+from mailadmin import broker, logs, processes
+from mailadmin.privileges import LOCK, CannotStart, Ground, drop
+from mailadmin.sockets import listen
 
 PAUSES = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)  # before a child that ended is started again
 STEADY = 30.0  # seconds up after which the pauses begin anew
 READY_WITHIN = 60.0
 GRACE = {"valkey": 10.0, "practice": 20.0}
 GRACE_OTHERS = 15.0
-LARGEST_LOG = 10 * 1024 * 1024
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -76,8 +76,6 @@ class Supervisor:
             self.sockets = listen(self.port)
         self._write_lock()
         processes.named("mailadmin-up")
-        seal.ensure_keys(self.ground.data)
-        settle(self.ground)
         processes.preload()
         gc.collect()
         gc.freeze()
@@ -90,8 +88,8 @@ class Supervisor:
     # Before the first child
 
     def _take_lock(self) -> None:
-        path = self.ground.data / "run" / "up.lock"
-        self._lock = path.open("a+")
+        path = self.ground.data / "run" / LOCK
+        self._lock = os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+")
         try:
             # A record lock: unlike flock(2), the forks do not inherit it.
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,7 +105,8 @@ class Supervisor:
             ) from None
 
     def _write_lock(self) -> None:
-        self._lock.truncate(0)
+        self._lock.seek(0)
+        self._lock.truncate()
         self._lock.write(json.dumps({"pid": os.getpid(), "address": self.address}))
         self._lock.flush()
 
@@ -116,7 +115,7 @@ class Supervisor:
     def _start(self) -> None:
         if self.embedded_broker:
             self._spawn(self._valkey())
-        outcome = self._ask(lambda: bootstrap(migrates="web" in self.names))
+        outcome = self._ask(lambda: _bootstrap(migrates="web" in self.names))
         if "refused" in outcome:
             raise CannotStart(outcome["refused"])
         if "web" in self.names:
@@ -179,7 +178,7 @@ class Supervisor:
             except OSError:
                 probe = None
         raise CannotStart(
-            f"The web process does not answer. Its last lines:\n{self._last_lines('web')}"
+            f"The web process does not answer. Its last lines:\n{logs.last_lines(self._log('web'))}"
         )
 
     def _announce(self, setup: str | None) -> None:
@@ -256,11 +255,11 @@ class Supervisor:
         try:
             os.setsid()
             _default_signals()
-            self._redirect(child.name)
             if child.role:
                 seal.load(child.role, self.ground.data)
             if self.ground.account and not child.keeps_root:
                 drop(self.ground.account)
+            self._redirect(child.name)
             processes.named(f"mailadmin-{child.name}")
             processes.die_with_parent(parent)
             child.run()
@@ -284,9 +283,9 @@ class Supervisor:
             try:
                 os.close(reader)
                 _default_signals()
-                self._redirect("bootstrap")
                 if self.ground.account:
                     drop(self.ground.account)
+                self._redirect("bootstrap")
                 with os.fdopen(writer, "w") as out:
                     json.dump(question(), out)
                 code = 0
@@ -301,7 +300,7 @@ class Supervisor:
         _, status = os.waitpid(pid, 0)
         if status:
             raise CannotStart(
-                f"The database could not be prepared:\n{self._last_lines('bootstrap')}"
+                f"The database could not be prepared:\n{logs.last_lines(self._log('bootstrap'))}"
             )
         found: dict[str, str] = json.loads(text)
         return found
@@ -320,23 +319,14 @@ class Supervisor:
         log = os.open(
             self._log(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600
         )
-        if self.ground.account:
-            os.fchown(log, self.ground.account.uid, self.ground.account.gid)
         os.dup2(log, 1)
         os.dup2(log, 2)
 
     def _trim_logs(self) -> None:
-        """Keep one older half: processes append, so the file can be cut under them."""
-        for path in (self.ground.data / "log").glob("*.log"):
-            if path.lstat().st_size > LARGEST_LOG and not path.is_symlink():
-                path.with_suffix(".log.1").write_bytes(path.read_bytes())
-                os.truncate(path, 0)
-
-    def _last_lines(self, name: str, count: int = 12) -> str:
-        try:
-            return "\n".join(self._log(name).read_text(errors="replace").splitlines()[-count:])
-        except OSError:
-            return "(no log)"
+        """Done by a child that has given root up: the folder is not root's alone."""
+        if large := logs.too_large(self.ground.data / "log"):
+            with contextlib.suppress(CannotStart):
+                self._ask(lambda: logs.trim(large))
 
     # Stopping
 
@@ -393,59 +383,10 @@ def up(ground: Ground) -> None:
         sys.exit(str(refusal))
 
 
-def bootstrap(*, migrates: bool) -> dict[str, str]:
-    """Migrations, the cache's table, the first owner's link: {"setup": path} while there is no
-    owner, {"refused": sentence} when it cannot be."""
-    from django.core.management import call_command
-    from django.db import DatabaseError, connection
-    from django.db.migrations.executor import MigrationExecutor
-    from django.utils import timezone
+def _bootstrap(*, migrates: bool) -> dict[str, str]:
+    from mailadmin.bootstrap import bootstrap  # after Django's apps are ready
 
-    from core import setup
-
-    try:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            if not migrates:
-                return {
-                    "refused": "The database is older than this program. Start the machine "
-                    "with the web process first: it brings it up to date."
-                }
-            call_command("migrate", interactive=False, verbosity=0)
-        call_command("createcachetable", verbosity=0)
-        if migrates and not setup.owner_exists():
-            return {"setup": setup.new_link(at=timezone.now())}
-        return {}
-    except DatabaseError as error:
-        traceback.print_exc()
-        return {"refused": f"The database cannot be used: {str(error).strip()}"}
-    finally:
-        connection.close()
-
-
-def listen(port: int) -> list[socket.socket]:
-    """Loopback, both families where there are two. Raises CannotStart with the port's number."""
-    found = []
-    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        one = socket.socket(family, socket.SOCK_STREAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((host, port))
-            one.listen(512)
-        except PermissionError:
-            raise CannotStart(
-                f"Port {port} needs root. Choose one above 1023: MAILADMIN_PORT=8000 ./run"
-            ) from None
-        except OSError:
-            one.close()
-            if family is socket.AF_INET6:
-                continue  # no IPv6 here, or another program has it there: localhost still works
-            raise CannotStart(
-                f"Port {port} is taken by another program. "
-                f"Choose another one: MAILADMIN_PORT={port + 1} ./run"
-            ) from None
-        found.append(one)
-    return found
+    return bootstrap(migrates=migrates)
 
 
 def kill_group(pid: int) -> None:

@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +26,15 @@ def _nobody() -> Account:
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Ground:
-    (tmp_path / "log").mkdir()
-    seal.ensure_keys(tmp_path)
-    return Ground(tmp_path, _nobody() if os.geteuid() == 0 else None)
+def ground() -> Iterator[Ground]:
+    # Not pytest's own folder, which only the user that runs the tests can enter.
+    with tempfile.TemporaryDirectory(prefix="mailadmin-run-", dir="/tmp") as folder:
+        data = Path(folder)
+        data.chmod(0o755)
+        (data / "log").mkdir()
+        (data / "log").chmod(0o1777)
+        seal.ensure_keys(data)
+        yield Ground(data, _nobody() if os.geteuid() == 0 else None)
 
 
 def _answers_of(ground: Ground, role: str) -> dict[str, str]:
