@@ -35,7 +35,10 @@ def steps(*, operator: Operator, at: datetime) -> list[Step]:
     """The checklist in its order; the first one that is not done is `next`."""
     hosts = list(Host.objects.ready()[:50])
     proved = set(
-        HostRollout.objects.filter(state=HostRollout.CONFIRMED).values_list("host_id", flat=True)
+        HostRollout.objects.filter(state=HostRollout.CONFIRMED)
+        .values_list("host_id", flat=True)
+        .distinct()
+        .distinct()
     )
     host = next((h for h in hosts if h.pk in proved), hosts[0] if hosts else None)
     authority = Issuer.objects.able_to_issue(at).first()

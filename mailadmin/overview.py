@@ -7,13 +7,14 @@ follows from the worst need.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db.models import Max
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Domain, Mailbox
 from ca.models import Certificate
-from deploy.models import AccountPush, Host, HostRollout
+from deploy.models import AccountPush, Generation, Host, HostRollout
 
 SOON = timedelta(days=14)
 
@@ -48,7 +49,7 @@ def look(*, at: datetime) -> Overview:
     needs.sort(key=lambda need: need.kind != "danger")
     ends = [host.certificate.not_after for host in hosts if host.certificate]
     days = max(0, (min(ends) - at).days) if ends else None
-    live = sum(1 for host in hosts if host.pk in last and is_live(host))
+    live = Generation.objects.live().filter(host__in=hosts).count()
     counts = Mailbox.objects.present()
     total = counts.count()
     suspended = counts.in_state("suspended").count()
@@ -69,17 +70,11 @@ def look(*, at: datetime) -> Overview:
     )
 
 
-def is_live(host: Host) -> bool:
-    return host.generations.live().exists()
-
-
 def last_rollouts(hosts: list[Host]) -> dict[int, HostRollout]:
     """The newest rollout of each host."""
-    found: dict[int, HostRollout] = {}
-    rows = HostRollout.objects.filter(host__in=hosts).order_by("host_id", "pk")
-    for row in rows.only("host_id", "state", "pk", "rollout_id"):
-        found[row.host_id] = row
-    return found
+    newest = HostRollout.objects.filter(host__in=hosts).order_by().values("host")
+    rows = HostRollout.objects.filter(pk__in=newest.annotate(newest=Max("pk")).values("newest"))
+    return {row.host_id: row for row in rows.only("host_id", "state", "rollout_id")}
 
 
 def host_needs(host: Host, rollout: HostRollout | None, at: datetime) -> list[Need]:

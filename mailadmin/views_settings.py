@@ -1,4 +1,4 @@
-"""Settings: the operator's own profile, and API tokens. Security and sessions are allauth's pages."""
+"""Settings: profile and API tokens. Security and sessions are allauth's pages."""
 
 from datetime import datetime, timedelta
 

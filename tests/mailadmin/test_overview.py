@@ -55,3 +55,45 @@ def test_all_well_says_for_how_long():
     assert overview.truth("ok", needs=0, live=3, days=61) == (
         "All well. 3 hosts are live. Certificates are good for 61 days."
     )
+
+
+def test_more_hosts_are_the_same_queries(host, django_assert_num_queries):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as one:
+        overview.look(at=timezone.now())
+    for n in range(2, 12):
+        Host.objects.create(
+            fqdn=f"mail{n}.example.test",
+            address="192.0.2.2",
+            state=Host.READY,
+            created_at=timezone.now(),
+        )
+    with django_assert_num_queries(len(one)):
+        overview.look(at=timezone.now())
+
+
+def test_the_newest_rollout_counts(owner, host):
+    from deploy.models import Generation, HostRollout, Rollout
+
+    now = timezone.now()
+    for n, state in enumerate(["rolled_back", "confirmed"], 1):
+        generation = Generation.objects.create(
+            host=host,
+            number=n,
+            digest="",
+            files=b"",
+            snapshot={},
+            created_at=now,
+            state="live" if state == "confirmed" else "discarded",
+        )
+        HostRollout.objects.create(
+            rollout=Rollout.objects.create(created_at=now, created_by=owner),
+            host=host,
+            generation=generation,
+            base=0,
+            state=state,
+        )
+    found = overview.look(at=now)
+    assert (found.kind, found.hosts_live, found.needs) == ("ok", 1, [])
