@@ -40,6 +40,8 @@ if PRODUCTION:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
+    # Clients fetch these to check a certificate: plain http, as the certificates say.
+    SECURE_REDIRECT_EXEMPT = [r"^pki/"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000
 else:
