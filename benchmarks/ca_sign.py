@@ -44,7 +44,10 @@ def run(count: int = 1000) -> dict[str, float]:
         origin="http://pki.example.test",
     )
     ceremony = authorities.request_hierarchy(
-        wish=wish, passphrase="a phrase for a benchmark", by=None, at=at  # noqa: S106
+        wish=wish,
+        passphrase="a phrase for a benchmark",
+        by=None,
+        at=at,  # noqa: S106
     )
     held = leases.claim(Ceremony.objects.due(at), ceremony.pk, worker="bench", at=at)
     if held is None:
