@@ -38,7 +38,6 @@ def steps(*, operator: Operator, at: datetime) -> list[Step]:
         HostRollout.objects.filter(state=HostRollout.CONFIRMED)
         .values_list("host_id", flat=True)
         .distinct()
-        .distinct()
     )
     host = next((h for h in hosts if h.pk in proved), hosts[0] if hosts else None)
     authority = Issuer.objects.able_to_issue(at).first()
