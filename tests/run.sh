@@ -80,7 +80,7 @@ tools_are_here() {
 # pytest exits 5 when it found nothing to run: that is a failure here.
 tests() { "$python" -m pytest -p no:cacheprovider "$@"; }
 
-no_servers=(-m "not live and not browser and not faults and not soak" --ignore=tests/hostctl --ignore=tests/render --ignore=tests/run)
+no_servers=(-m "not live and not browser and not faults and not soak" --ignore=tests/hostctl --ignore=tests/render --ignore=tests/run --ignore=tests/practice --ignore=tests/live --ignore=tests/browser)
 
 # The tests that use the database, on a PostgreSQL cluster that lives as long as they do.
 tests_on_postgres() {
