@@ -1,7 +1,7 @@
 """The budgets of a start, on this machine: `./run manage bench first_light`.
 
-    first start, environment made        1.9 s
-    start again                          1.4 s   budget 4 s
+    first start, environment made        2.9 s
+    start again                          2.0 s   budget 4 s
     idle memory, 14 processes            272 MB  budget 400 MB
 
 A start is measured from `./run` to the first answered page, on a data folder of its own. Memory is
