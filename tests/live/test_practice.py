@@ -25,6 +25,12 @@ def until(holds, seconds=5.0):
     return holds()
 
 
+def in_a_thread(coroutine):  # type: ignore[no-untyped-def]
+    """Playwright's loop may run in this thread when browser tests went before."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def test_it_is_the_release_asked_for(bookworm, trixie):
     assert "VERSION_CODENAME=bookworm" in bookworm.run(["cat", "/etc/os-release"]).stdout
     assert "VERSION_CODENAME=trixie" in trixie.run(["cat", "/etc/os-release"]).stdout
@@ -303,13 +309,7 @@ def test_other_packages_make_another_root(monkeypatch):
 def test_an_authorized_key_reaches_the_helper_and_nothing_else(fresh_machine):
     import asyncssh
 
-    def in_a_thread(coroutine):  # type: ignore[no-untyped-def]
-    """Playwright's loop may run in this thread when browser tests went before."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
-
-
-async def converse(host: Machine, key: asyncssh.SSHKey, command: str) -> str:
+    async def converse(host: Machine, key: asyncssh.SSHKey, command: str) -> str:
         known = asyncssh.import_known_hosts(f"{host.address} {host.host_key()}\n")
         async with asyncssh.connect(
             host.address, username="mailadmin", client_keys=[key], known_hosts=known
