@@ -45,9 +45,9 @@ def run(count: int = 1000) -> dict[str, float]:
     )
     ceremony = authorities.request_hierarchy(
         wish=wish,
-        passphrase="a phrase for a benchmark",
+        passphrase="a phrase for a benchmark",  # noqa: S106
         by=None,
-        at=at,  # noqa: S106
+        at=at,
     )
     held = leases.claim(Ceremony.objects.due(at), ceremony.pk, worker="bench", at=at)
     if held is None:

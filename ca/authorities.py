@@ -20,15 +20,33 @@ from cryptography import x509
 from django.db import IntegrityError, transaction
 from django.views.decorators.debug import sensitive_variables
 
-from ca import crl, keystore, lints, names, passphrases, profiles, states, template, wishes, wording
+from ca import crl, keystore, passphrases, profiles, states
 from ca.models import Ceremony, Issuer, RevocationList
 from ca.records import store
+from ca.rehearsal import (
+    NotMade,
+    PassphraseRefused,
+    checked,
+    linted_issuing,
+    linted_root,
+    usable_root,
+)
 from ca.revocation import list_fields, prepare_list
 from ca.wishes import AuthorityWish, Wish
 from core import audit, leases, seal
-from core.errors import Refusal
 from core.models import Operator
 from core.nudge import nudge
+
+__all__ = [
+    "NotMade",
+    "NotRefused",
+    "PassphraseRefused",
+    "make",
+    "request_hierarchy",
+    "request_issuing",
+    "request_list",
+    "try_again",
+]
 
 MAKE_AUTHORITY = "ca.make_authority"
 # A passphrase the signer did not come to is erased: the row must not keep it for ever.
@@ -46,26 +64,6 @@ STEPS: dict[str, tuple[str, ...]] = {
 }
 
 
-class NotMade(Refusal):
-    """`code` is stable, `field` is where the form shows it."""
-
-    def __init__(self, code: str, *, field: str = "", **detail: Any) -> None:
-        super().__init__(wording.sentence(code, detail))
-        self.code = code
-        self.field = field
-        self.detail = detail
-
-
-class PassphraseRefused(NotMade):
-    """Every rule the passphrase breaks, in one sentence each."""
-
-    def __init__(self, codes: list[str]) -> None:
-        super().__init__(codes[0], field="passphrase")
-        self.codes = tuple(codes)
-        self.sentences = [wording.sentence(code) for code in codes]
-        self._sentence = " ".join(self.sentences)
-
-
 class NotRefused(NotMade):
     status = 409
 
@@ -78,7 +76,7 @@ def request_hierarchy(
     root, issuing = wish.root, wish.issuing
     if root is None or issuing is None:
         raise ValueError("a hierarchy has a root and an issuing authority")
-    wish = _checked(wish, unconstrained=unconstrained, under=None, at=at)
+    wish = checked(wish, unconstrained=unconstrained, under=None, at=at)
     known = (root.name, root.organisation, issuing.name, *wish.permitted)
     broken = passphrases.problems(passphrase, known=known)
     if broken:
@@ -99,14 +97,14 @@ def request_issuing(
     """Ask for another issuing authority under a root; `passphrase` opens the root."""
     if wish.root is not None or wish.issuing is None:
         raise ValueError("only an issuing authority is wished for here")
-    wish = _checked(wish, unconstrained=unconstrained, under=under, at=at)
+    wish = checked(wish, unconstrained=unconstrained, under=under, at=at)
     return _request(Ceremony.ISSUING, wish, root=under, passphrase=passphrase, by=by, at=at)
 
 
 @sensitive_variables("passphrase")
 def request_list(*, root: Issuer, passphrase: str, by: Operator | None, at: datetime) -> Ceremony:
     """Ask for a root's next revocation list: only the passphrase can sign it."""
-    _usable_root(root, at)
+    usable_root(root, at)
     return _request(Ceremony.LIST, Wish(), root=root, passphrase=passphrase, by=by, at=at)
 
 
@@ -140,53 +138,6 @@ def try_again(
             raise NotRefused("not_refused")
         _record_request(ceremony, by, at)
     return ceremony
-
-
-def _checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: datetime) -> Wish:
-    """The wish in its normal form, or a refusal: what would be refused at the end is refused now.
-
-    A stand-in key takes the place of those that are not made yet, so that the rehearsal meets the
-    very rules the ceremony will meet.
-    """
-    try:
-        permitted = wishes.normal_permitted(wish.permitted)
-    except names.BadName as error:
-        raise NotMade(error.code, field="permitted", value=error.value) from error
-    if not permitted and not unconstrained:
-        raise NotMade("constraints_missing", field="permitted")
-    try:
-        origin = wishes.normal_origin(wish.origin)
-    except wishes.BadOrigin as error:
-        raise NotMade(error.code, field="origin", value=error.value) from error
-    wish = Wish(wish.root, wish.issuing, () if unconstrained else permitted, origin)
-    if under is not None:
-        _usable_root(under, at)
-    if wish.root and wish.issuing and wish.root.name == wish.issuing.name:
-        raise NotMade("names_equal", field="issuing_name")
-    for field, each in (("root_name", wish.root), ("issuing_name", wish.issuing)):
-        if each is None:
-            continue
-        try:
-            template.subject_name(each.subject())
-        except template.BadSubject as error:
-            raise NotMade(error.code, field=field, value=error.value) from error
-        if Issuer.objects.filter(name=each.name).exists():
-            raise NotMade("name_taken", field=field, value=each.name)
-    above = under.parsed if under is not None else None
-    if wish.root is not None:
-        stand_in = keystore.generate("p256")
-        linted = _linted_root(wish.root, stand_in, at)
-        above = stand_in.issue(linted)
-    if wish.issuing is not None and above is not None:
-        _linted_issuing(wish, keystore.generate("p256"), above, template.NOWHERE, at)
-    return wish
-
-
-def _usable_root(root: Issuer, at: datetime) -> None:
-    if not root.is_root or root.certificate is None:
-        raise NotMade("root_unknown")
-    if not root.certificate.is_valid(at):
-        raise NotMade("root_ended", root=root.name)
 
 
 @sensitive_variables("passphrase")
@@ -224,55 +175,6 @@ def _record_request(ceremony: Ceremony, by: Operator | None, at: datetime) -> No
         detail={"ceremony": ceremony.pk, "kind": ceremony.kind, "wish": ceremony.wish},
     )
     nudge(MAKE_AUTHORITY, ceremony.pk)
-
-
-def _require(tbs: template.ToBeSigned, above: x509.Certificate | None, field: str) -> lints.Linted:
-    try:
-        return lints.require(tbs, issuer=above)
-    except lints.LintFailed as error:
-        findings = [[each.lint, each.section, each.detail] for each in error.findings]
-        raise NotMade("lints", field=field, findings=findings) from error
-
-
-def _linted_root(wish: AuthorityWish, key: keystore.SigningKey, at: datetime) -> lints.Linted:
-    if not 1 <= wish.days <= profiles.ROOT.most_days:
-        raise NotMade("days_long", field="root_days", most=profiles.ROOT.most_days)
-    tbs = template.prepare_authority(
-        profile=profiles.ROOT,
-        subject=wish.subject(),
-        public_key=key.public_key,
-        issuer=None,
-        days=wish.days,
-        at=at,
-        serial=template.random_serial(),
-    )
-    return _require(tbs, None, "root_name")
-
-
-def _linted_issuing(
-    wish: Wish,
-    key: keystore.SigningKey,
-    above: x509.Certificate,
-    addresses: template.Addresses,
-    at: datetime,
-) -> lints.Linted:
-    if wish.issuing is None:
-        raise ValueError("no issuing authority is wished for")
-    most = min(profiles.SUBORDINATE.most_days, template.most_days_under(above, at=at))
-    if not 1 <= wish.issuing.days <= most:
-        raise NotMade("days_long", field="issuing_days", most=most)
-    tbs = template.prepare_authority(
-        profile=profiles.SUBORDINATE,
-        subject=wish.issuing.subject(),
-        public_key=key.public_key,
-        issuer=above,
-        days=wish.issuing.days,
-        at=at,
-        serial=template.random_serial(),
-        permitted=wish.subtrees,
-        addresses=addresses,
-    )
-    return _require(tbs, above, "issuing_name")
 
 
 def new_issuer(
@@ -330,7 +232,7 @@ def _carry_out(ceremony: Ceremony, at: datetime, clock: Clock) -> None:
     if wish.issuing is not None:
         key_below = keystore.generate(wish.issuing.algorithm)
         _done(ceremony, "issuing_key", clock)
-        linted = _linted_issuing(wish, key_below, above, root.addresses, at)
+        linted = linted_issuing(wish, key_below, above, root.addresses, at)
         below = key.issue(linted)
         made = new_issuer(
             key_below,
@@ -378,7 +280,7 @@ def _root(
     """The root's row, its opened key and its certificate: made now, or opened."""
     if ceremony.root is not None:
         root = ceremony.root
-        _usable_root(root, at)
+        usable_root(root, at)
         try:
             key = keystore.open_with_passphrase(root.key_sealed, passphrase, identity=root.identity)
         except keystore.WrongPassphrase:
@@ -398,7 +300,7 @@ def _root(
     )
     root.key_sealed = keystore.seal_with_passphrase(key, passphrase, identity=root.identity)
     _done(ceremony, "seal", clock)
-    certificate = key.issue(_linted_root(wish.root, key, at))
+    certificate = key.issue(linted_root(wish.root, key, at))
     _done(ceremony, "root", clock)
     return root, key, certificate
 

@@ -135,7 +135,14 @@ def test_every_refusal_has_its_sentence() -> None:
     source = "".join((here / name).read_text() for name in ("csr.py", "names.py", "keys.py"))
     source += "".join(
         (here / name).read_text()
-        for name in ("preparation.py", "issuance.py", "authorities.py", "template.py", "wishes.py")
+        for name in (
+            "preparation.py",
+            "issuance.py",
+            "authorities.py",
+            "rehearsal.py",
+            "template.py",
+            "wishes.py",
+        )
     )
     raised = re.findall(
         r"(?:Bad\w+|NotMade|NotRefused|\w+Refused|LifeRefused|IssuerUnable|RequestUnreadable"
