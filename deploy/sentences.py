@@ -108,6 +108,10 @@ OBJECTIONS: Mapping[str, Text] = {
     "no_dovecot": _("Dovecot is not installed on the server."),
     "dovecot_version": _("Dovecot %(detail)s is not supported: 2.3 and 2.4 are."),
     "no_certificate": _("The server has no certificate yet. Ask for one first."),
+    "domain_is_host": _(
+        "The domain %(detail)s is this server's own name: its mailboxes would be refused, so it "
+        "is put on no host. Give the server a name of its own, such as mail.%(detail)s."
+    ),
 }
 
 

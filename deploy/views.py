@@ -111,6 +111,8 @@ def warnings_of(row: Host) -> list[str]:
     """What the last report says that would stand in the way."""
     reported = row.reported()
     found: list[str] = []
+    if placement.is_a_mail_domain(row):
+        found.append(sentences.problem("domain_is_host", row.fqdn))
     if not row.facts:
         return found
     if not reported.fqdn_ok:

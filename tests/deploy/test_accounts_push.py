@@ -183,6 +183,19 @@ def test_a_domain_goes_to_the_only_host_there_is(host, owner, now) -> None:
     assert domain.host == str(host.uuid)
 
 
+def test_a_hosts_own_name_is_put_on_no_host_and_the_page_says_why(
+    host, owner, now, signed_in
+) -> None:
+    domain = domains.create(name=host.fqdn, by=owner, at=now)
+    assert not due.domains(now).exists()
+    placement.place(domain.pk, at=now)
+    placement.place_rest(host=host, by=owner, at=now)
+    domain.refresh_from_db()
+    assert domain.host == ""
+    page = signed_in.get(reverse("deploy:host", args=[host.pk])).content.decode()
+    assert f"such as mail.{host.fqdn}" in page
+
+
 def test_with_two_hosts_somebody_must_choose(host, owner, now, signed_in) -> None:
     Host.objects.create(
         fqdn="mail2.example.test", address="192.0.2.6", state=Host.READY, created_at=now
