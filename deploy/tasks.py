@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from deploy import accounts_push, carriage, jobs, placement
+from deploy import accounts_push, carriage, placement, turns
 
 
 @shared_task(name="deploy.carry_out", ignore_result=True)
@@ -18,7 +18,7 @@ def push_accounts(key: int | str) -> None:
 
 @shared_task(name="deploy.host_job", ignore_result=True)
 def host_job(pk: int) -> None:
-    jobs.run(pk)
+    turns.run(pk)
 
 
 @shared_task(name="deploy.place_domain", ignore_result=True)

@@ -14,7 +14,7 @@ from ca import authorities, issuance, tasks
 from ca.models import Ceremony, Issuer
 from ca.wishes import AuthorityWish, Wish
 from core.models import Operator
-from deploy import accounts_push, carriage, certificates, enrolment, jobs, rollout
+from deploy import accounts_push, carriage, certificates, enrolment, rollout, turns
 from deploy import helper as helpers
 from deploy.models import Host, HostRollout
 from deploy.practice import Machine
@@ -67,7 +67,7 @@ def enrol(machine: Machine, owner: Operator) -> Host:
     host.refresh_from_db()
     job = enrolment.ask_check(host=host, by=owner, at=now())
     assert job is not None
-    jobs.run(job.pk)
+    turns.run(job.pk)
     job.refresh_from_db()
     assert job.state == job.DONE, (job.problem, job.problem_detail)
     host.refresh_from_db()
@@ -83,7 +83,7 @@ class Console:
 
     def certify(self) -> None:
         job = certificates.ask(host=self.host, issuer=self.issuer, by=self.owner, at=now())
-        jobs.run(job.pk)
+        turns.run(job.pk)
         job.refresh_from_db()
         assert job.state == job.DONE, (job.problem, job.problem_detail)
         self.host.refresh_from_db()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import jobs, practising
+from deploy import practising, turns
 from deploy.models import Host, HostJob
 from deploy.practice import Machine
 
@@ -51,7 +51,7 @@ def test_one_click_makes_a_host_that_is_ready(data, owner, signed_in) -> None:
     job = HostJob.objects.get()
     page = signed_in.get("/hosts/practice/").content.decode()
     assert "progressbar" in page and "every 1s" in page
-    jobs.run(job.pk)
+    turns.run(job.pk)
     job.refresh_from_db()
     assert job.state == HostJob.DONE, (job.problem, job.problem_detail)
     host = Host.objects.get()
@@ -63,7 +63,7 @@ def test_one_click_makes_a_host_that_is_ready(data, owner, signed_in) -> None:
     # Once more, as "check the connection" does: it is there, and nothing is made again.
     began = time.monotonic()
     again = practising.begin(by=owner, at=job.created_at)
-    jobs.run(again.pk)
+    turns.run(again.pk)
     again.refresh_from_db()
     assert again.state == HostJob.DONE, (again.problem, again.problem_detail)
     assert time.monotonic() - began < 30
