@@ -36,6 +36,8 @@ install_test_tools() {
         # A screenshot of Chinese text without a Chinese font shows boxes; swaks needs Perl's TLS.
         dpkg -s fonts-wqy-zenhei >/dev/null 2>&1 || missing+=(fonts-wqy-zenhei)
         dpkg -s libnet-ssleay-perl >/dev/null 2>&1 || missing+=(libnet-ssleay-perl)
+        # The program that Playwright brings to drive the browser is linked with it.
+        dpkg -s libatomic1 >/dev/null 2>&1 || missing+=(libatomic1)
     fi
     [ ${#missing[@]} = 0 ] && return
     if can_apt; then
