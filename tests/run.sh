@@ -9,7 +9,7 @@
 test_tools=(
     chromium:chromium initdb:postgresql msgfmt:gettext mmdebstrap:mmdebstrap debootstrap:debootstrap
     ip:iproute2 swaks:swaks openssl:openssl curl:curl unshare:util-linux ps:procps sudo:sudo
-    fc-list:fontconfig
+    fc-list:fontconfig ssh-keygen:openssh-client
 )
 
 has_tool() {

@@ -80,10 +80,13 @@ def test_authenticator_app_and_recovery_codes(client, owner):
     client.post("/session/reauthenticate/", {"password": PASSWORD})
     page = client.get(setup).content.decode()
     secret = re.search(r'id="totp-secret">(\w+)<', page)[1]
-    code = totp.format_hotp_value(
-        totp.hotp_value(secret, next(iter(totp.yield_hotp_counters_from_time())))
+    _before, _now, ahead = totp.yield_hotp_counters_from_time()
+    too_old, code = (
+        totp.format_hotp_value(totp.hotp_value(secret, counter)) for counter in (ahead - 4, ahead)
     )
-    assert client.post("/session/2fa/totp/activate/", {"code": code}).status_code == 302
+    assert client.post(setup, {"code": too_old}).status_code == 200
+    # The code of a phone that is half a minute ahead.
+    assert client.post(setup, {"code": code}).status_code == 302
     assert client.get("/session/2fa/recovery-codes/").status_code == 200
     codes = Authenticator.objects.get(user=owner, type="recovery_codes").wrap().get_unused_codes()
     fresh = Client()
