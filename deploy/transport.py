@@ -327,6 +327,11 @@ def open_ssh(target: Target, *, seconds: float = CONNECT_SECONDS) -> SshConnecti
     except asyncssh.KeyExchangeFailed as error:
         # The pinned key's kind is not offered any more: the host was given other keys.
         raise HostKeyMismatch(str(error)) from error
+    except asyncssh.ConnectionLost as error:
+        # A host that has no key of the pinned kind may hang up before it says so.
+        if asyncssh.import_public_key(read_host_key(target.address, target.port)) != pinned:
+            raise HostKeyMismatch(str(error)) from error
+        raise Unreachable(str(error)) from error
     except (OSError, asyncssh.Error, TimeoutError) as error:
         raise Unreachable(str(error) or type(error).__name__) from error
     return SshConnection(client, target.fqdn)
