@@ -16,7 +16,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Field, Router, Schema, Status
 
-from ca import issuance, lists, preparation, profiles
+from ca import issuance, lists, preparation, profiles, revocation
 from ca.models import Certificate, Issuer, Order
 from ca.views import FORMS, download_of
 from core import roles
@@ -56,6 +56,8 @@ class CertificateOut(Schema):
     not_after: datetime
     first_served_at: datetime | None
     superseded_by: int | None
+    revoked_at: datetime | None
+    revocation_reason: str
     pem: str
 
 
@@ -74,6 +76,13 @@ class OrderIn(Schema):
     names: list[str] = Field(default_factory=list)
     days: int | None = None
     profile: str = profiles.HOST.id
+
+
+class RevocationIn(Schema):
+    """`reason` is RFC 5280's name: unspecified, keyCompromise, cACompromise, affiliationChanged,
+    superseded, cessationOfOperation, privilegeWithdrawn or aACompromise."""
+
+    reason: str = "unspecified"
 
 
 class OrderOut(Schema):
@@ -123,6 +132,8 @@ def _certificate(certificate: Certificate) -> CertificateOut:
         not_after=certificate.not_after,
         first_served_at=certificate.first_served_at,
         superseded_by=certificate.superseded_by_id,
+        revoked_at=certificate.revoked_at,
+        revocation_reason=certificate.revocation_reason,
         pem=certificate.pem,
     )
 
@@ -219,3 +230,33 @@ def download(request: HttpRequest, pk: int, form: str) -> HttpResponse:
     if form not in FORMS:
         raise issuance.IssuanceRefused("form_unknown", value=form, forms=", ".join(FORMS))
     return download_of(found, form)
+
+
+def _revocable(request: HttpRequest, pk: int) -> tuple[Certificate, Operator]:
+    found = get_object_or_404(Certificate.objects.select_related("issuer"), pk=pk)
+    authority = found.profile in profiles.AUTHORITY_PROFILES
+    return found, _operator(request, "ca.manage" if authority else "ca.issue")
+
+
+@router.post("/certificates/{pk}/revoke", auth=Token("ca:issue"), response=CertificateOut)
+def revoke(request: HttpRequest, pk: int, body: RevocationIn) -> CertificateOut:
+    """For good. The issuer's next revocation list, signed within a second, says so."""
+    found, operator = _revocable(request, pk)
+    revocation.revoke(certificate=found, reason=body.reason, by=operator, at=timezone.now())
+    return _certificate(found)
+
+
+@router.post("/certificates/{pk}/hold", auth=Token("ca:issue"), response=CertificateOut)
+def hold(request: HttpRequest, pk: int) -> CertificateOut:
+    """Until it is released."""
+    found, operator = _revocable(request, pk)
+    revocation.hold(certificate=found, by=operator, at=timezone.now())
+    return _certificate(found)
+
+
+@router.post("/certificates/{pk}/release", auth=Token("ca:issue"), response=CertificateOut)
+def release(request: HttpRequest, pk: int) -> CertificateOut:
+    """Off hold: the next list leaves it out."""
+    found, operator = _revocable(request, pk)
+    revocation.release(certificate=found, by=operator, at=timezone.now())
+    return _certificate(found)

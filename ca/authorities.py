@@ -31,7 +31,7 @@ from ca.rehearsal import (
     linted_root,
     usable_root,
 )
-from ca.revocation import list_fields, prepare_list
+from ca.revocation import caught_up, list_fields, prepare_list
 from ca.wishes import AuthorityWish, Wish
 from core import audit, leases, seal
 from core.models import Operator
@@ -253,8 +253,10 @@ def _carry_out(ceremony: Ceremony, at: datetime, clock: Clock) -> None:
             _insert(root, above, profiles.ROOT.id, ceremony, at)
         if made is not None and below is not None:
             _insert(made, below, profiles.SUBORDINATE.id, ceremony, at)
-        for issuer, fields in lists:
+        for issuer, before, fields in lists:
             RevocationList.objects.update_or_create(issuer=issuer, defaults=fields)
+            if before is not None:
+                caught_up(before)
             detail = {"number": fields["number"], "entries": fields["entries"]}
             audit.record(
                 by=ceremony.requested_by,
@@ -316,7 +318,7 @@ def _done(ceremony: Ceremony, step: str, clock: Clock) -> None:
 
 def _signed_list(
     issuer: Issuer, certificate: x509.Certificate, key: keystore.SigningKey, days: int, at: datetime
-) -> tuple[Issuer, dict[str, Any]]:
+) -> tuple[Issuer, RevocationList | None, dict[str, Any]]:
     before = RevocationList.objects.filter(issuer=issuer).first() if issuer.pk else None
     prepared = prepare_list(
         issuer=issuer,
@@ -325,7 +327,7 @@ def _signed_list(
         at=at,
         days=days,
     )
-    return issuer, list_fields(prepared, key.issue_list(prepared))
+    return issuer, before, list_fields(prepared, key.issue_list(prepared))
 
 
 def _insert(

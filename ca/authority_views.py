@@ -67,7 +67,8 @@ def authority(request: HttpRequest, pk: int) -> HttpResponse:
             "fields": labelled(describe.fields(describe.of_certificate(parsed))),
             "fingerprints": labelled(describe.fingerprints(parsed)),
             "listed": listed,
-            "list_is_late": listed is not None and listed.renew_at <= now,
+            "list_is_late": listed is not None
+            and (listed.renew_at <= now or listed.stale_at is not None),
             "addresses": found.addresses,
         },
     )

@@ -9,7 +9,7 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-from ca import csr, names, passphrases, profiles, wishes, wording
+from ca import csr, names, passphrases, profiles, revocation, wishes, wording
 from ca.models import Certificate, Issuer, IssuerQuerySet
 from ca.wishes import AuthorityWish, Wish
 
@@ -279,6 +279,14 @@ class RequestForm(forms.Form):
         cleaned = super().clean() or {}
         cleaned["source"] = cleaned.get("csr_file") or cleaned.get("csr") or ""
         return cleaned
+
+
+class RevokeForm(forms.Form):
+    reason = forms.ChoiceField(
+        label=_("Why"),
+        choices=[(code, wording.REASONS[code]) for code in revocation.REASONS],
+        help_text=_("It goes into the revocation list, as RFC 5280 names it."),
+    )
 
 
 class FilterForm(forms.Form):

@@ -1,4 +1,12 @@
-"""Revocation lists: what an issuer's next one says, and the signer's verb that renews it."""
+"""Revoking, holding and releasing certificates, and the lists that say so.
+
+    revoke(certificate=found, reason="keyCompromise", by=me, at=now)
+    hold(certificate=found, by=me, at=now)
+    release(certificate=found, by=me, at=now)
+
+Each marks the issuer's list as stale and nudges the signer, which signs the next one within a
+second; the list of a root waits for its passphrase. Reasons: RFC 5280 section 5.3.1.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +17,115 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import transaction
 
-from ca import crl, keystore
+from ca import crl, keystore, states, wording
 from ca.models import Certificate, Issuer, RevocationList
 from core import audit, leases
+from core.errors import Refusal
 from core.models import Operator
+from core.nudge import nudge
 
 SIGN_LIST = "ca.sign_list"
+HOLD = "certificateHold"
+# What a certificate can be revoked for. A hold is its own verb; "removeFromCRL" is no reason.
+REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "cACompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "privilegeWithdrawn",
+    "aACompromise",
+)
+
+
+class NotRevocable(Refusal):
+    """`code` is stable and goes to the API."""
+
+    status = 409
+
+    def __init__(self, code: str, *, status: int | None = None, **detail: Any) -> None:
+        super().__init__(wording.sentence(code, detail), status=status)
+        self.code = code
+        self.detail = detail
+
+
+def revoke(*, certificate: Certificate, reason: str, by: Operator | None, at: datetime) -> None:
+    """For good: valid, held or superseded → revoked. `reason` is one of `REASONS`."""
+    if reason not in REASONS:
+        raise NotRevocable("reason_unknown", status=422, value=reason, reasons=", ".join(REASONS))
+    _move(
+        certificate,
+        to=Certificate.REVOKED,
+        fields={"revoked_at": at, "revocation_reason": reason},
+        action="ca.certificate.revoked",
+        by=by,
+        at=at,
+    )
+
+
+def hold(*, certificate: Certificate, by: Operator | None, at: datetime) -> None:
+    """For a time: valid → held. Clients refuse it until it is released."""
+    _move(
+        certificate,
+        to=Certificate.HELD,
+        fields={"revoked_at": at, "revocation_reason": HOLD},
+        action="ca.certificate.held",
+        by=by,
+        at=at,
+    )
+
+
+def release(*, certificate: Certificate, by: Operator | None, at: datetime) -> None:
+    """Held → valid: it leaves the list."""
+    _move(
+        certificate,
+        to=Certificate.VALID,
+        fields={"revoked_at": None, "revocation_reason": ""},
+        action="ca.certificate.released",
+        by=by,
+        at=at,
+    )
+
+
+def _move(
+    certificate: Certificate,
+    *,
+    to: str,
+    fields: dict[str, Any],
+    action: str,
+    by: Operator | None,
+    at: datetime,
+) -> None:
+    if certificate.is_own:
+        raise NotRevocable("root_not_revocable", name=certificate.title)
+    if certificate.is_expired(at):
+        raise NotRevocable("ended_already", name=certificate.title)
+    able = [state for state in states.CERTIFICATE if states.may_go(states.CERTIFICATE, state, to)]
+    with transaction.atomic():
+        moved = Certificate.objects.filter(pk=certificate.pk, state__in=able).update(
+            state=to, **fields
+        )
+        certificate.refresh_from_db()
+        if not moved:
+            raise NotRevocable(
+                "not_in_state", name=certificate.title, state=certificate.get_state_display()
+            )
+        audit.record(
+            by=by,
+            at=at,
+            action=action,
+            subject=certificate.title,
+            detail={
+                "serial": certificate.serial,
+                "issuer": certificate.issuer.name,
+                "reason": certificate.revocation_reason,
+            },
+        )
+        lists = RevocationList.objects.filter(issuer=certificate.issuer_id)
+        lists.update(stale_at=at)
+        for pk in lists.values_list("pk", flat=True):
+            nudge(SIGN_LIST, pk)
 
 
 def prepare_list(
@@ -59,6 +170,7 @@ def renew_list(*, listed: RevocationList, by: Operator | None, at: datetime) -> 
     signed = key.issue_list(prepared)
     with transaction.atomic():
         leases.release(listed, **list_fields(prepared, signed))
+        caught_up(listed)
         audit.record(
             by=by,
             at=at,
@@ -66,3 +178,8 @@ def renew_list(*, listed: RevocationList, by: Operator | None, at: datetime) -> 
             subject=issuer.name,
             detail={"number": prepared.number, "entries": len(prepared.revoked)},
         )
+
+
+def caught_up(read: RevocationList) -> None:
+    """The list says all that `read` lacked. What changed since it was read still stands out."""
+    RevocationList.objects.filter(pk=read.pk, stale_at=read.stale_at).update(stale_at=None)

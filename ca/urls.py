@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from ca import authority_views, views
+from ca import authority_views, revocation_views, views
 
 app_name = "ca"
 urlpatterns = [
     path("", views.certificates, name="certificates"),
     path("<int:pk>/", views.certificate, name="certificate"),
     path("<int:pk>/download/<slug:form>", views.download, name="download"),
+    path("<int:pk>/revoke", revocation_views.revoke, name="revoke"),
+    path("<int:pk>/hold", revocation_views.hold, name="hold"),
+    path("<int:pk>/release", revocation_views.release, name="release"),
     path("new/", views.new, name="new"),
     path("orders/<int:pk>/", views.order, name="order"),
     path("orders/<int:pk>/cancel", views.cancel, name="cancel"),

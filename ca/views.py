@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from ca import describe, issuance, lints, lists, preparation, profiles, states, wording
-from ca.forms import FilterForm, RequestForm
+from ca.forms import FilterForm, RequestForm, RevokeForm
 from ca.models import Certificate, Issuer, Order
+from core import roles
 from core.access import requires
 
 SOON = timedelta(days=30)
@@ -99,8 +100,23 @@ def certificate(request: HttpRequest, pk: int) -> HttpResponse:
             "chain": list(reversed(found.authorities())),
             "is_authority": found.profile in profiles.AUTHORITY_PROFILES,
             "order": Order.objects.filter(certificate=found).first(),
+            "revocation": _revocation(request, found),
         },
     )
+
+
+def _revocation(request: HttpRequest, found: Certificate) -> dict[str, Any]:
+    """What can be done to it, and why it was."""
+    needed = "ca.manage" if found.profile in profiles.AUTHORITY_PROFILES else "ca.issue"
+    live = not (found.is_own or found.is_expired(timezone.now()))
+    able = live and roles.may(request.user, needed)  # type: ignore[arg-type]
+    return {
+        "form": RevokeForm(),
+        "reason": wording.REASONS.get(found.revocation_reason, found.revocation_reason),
+        "can_revoke": able and found.state != Certificate.REVOKED,
+        "can_hold": able and found.state == Certificate.VALID,
+        "can_release": able and found.state == Certificate.HELD,
+    }
 
 
 FORMS = {

@@ -87,3 +87,20 @@ def test_scopes_and_roles(issuing: Issuer, viewer, call, client: Client) -> None
     assert call("POST", "/certificates/orders", body, by=viewer).status_code == 403
     assert client.get("/api/v1/certificates").status_code == 401
     assert not Order.objects.exists()
+
+
+def test_revoke_hold_and_release(issuing: Issuer, call) -> None:  # type: ignore[no-untyped-def]
+    body = {"issuer": issuing.pk, "csr": request_for("mail.example.test")}
+    asked = call("POST", "/certificates/orders", body).json()["id"]
+    tasks.sign_order(asked)
+    path = f"/certificates/{Order.objects.get(pk=asked).certificate_id}"
+    held = call("POST", f"{path}/hold").json()
+    assert (held["state"], held["revocation_reason"]) == ("held", "certificateHold")
+    released = call("POST", f"{path}/release").json()
+    assert (released["state"], released["revoked_at"]) == ("valid", None)
+    assert call("POST", f"{path}/release").status_code == 409
+    assert call("POST", f"{path}/revoke", {"reason": "boredom"}).status_code == 422
+    refused = call("POST", f"{path}/revoke", {"reason": "superseded"}, scopes=("ca:read",))
+    assert refused.status_code in (401, 403)
+    revoked = call("POST", f"{path}/revoke", {"reason": "superseded"}).json()
+    assert (revoked["state"], revoked["revocation_reason"]) == ("revoked", "superseded")

@@ -1,0 +1,24 @@
+"""Issuers, certificates, orders, ceremonies and revocation lists.
+
+An issuer is a key with a name; its certificate is what its parent says about that key (a root says
+it itself). An order is one wish for a certificate. A ceremony is one use of a root's
+passphrase: it makes a root with its issuing authority, or an issuing authority under a root.
+"""
+
+from ca.models.ceremonies import Ceremony
+from ca.models.certificates import Certificate, CertificateQuerySet, search_text
+from ca.models.issuers import ALGORITHM_CHOICES, Issuer, IssuerQuerySet
+from ca.models.lists import RevocationList
+from ca.models.orders import Order
+
+__all__ = [
+    "ALGORITHM_CHOICES",
+    "Ceremony",
+    "Certificate",
+    "CertificateQuerySet",
+    "Issuer",
+    "IssuerQuerySet",
+    "Order",
+    "RevocationList",
+    "search_text",
+]

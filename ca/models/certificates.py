@@ -1,0 +1,187 @@
+"""Certificates that were signed here, and the words to find them by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from ca import names, profiles
+
+
+class CertificateQuerySet(models.QuerySet["Certificate"]):
+    def leaves(self) -> CertificateQuerySet:
+        return self.exclude(profile__in=profiles.AUTHORITY_PROFILES)
+
+    def valid(self, at: datetime) -> CertificateQuerySet:
+        return self.filter(state=Certificate.VALID, not_after__gt=at)
+
+    def expired(self, at: datetime) -> CertificateQuerySet:
+        """Those that would still count, had they not ended."""
+        return self.filter(not_after__lte=at).exclude(state=Certificate.REVOKED)
+
+    def expiring(self, at: datetime, *, within: timedelta) -> CertificateQuerySet:
+        return self.valid(at).filter(not_after__lte=at + within)
+
+    def in_state(self, state: str, at: datetime) -> CertificateQuerySet:
+        """As people say it: "expired" is a state here, and what is expired is not valid."""
+        if state == Certificate.EXPIRED:
+            return self.expired(at)
+        if state == Certificate.REVOKED:
+            return self.filter(state=state)
+        return self.filter(state=state, not_after__gt=at)
+
+    def matching(self, text: str) -> CertificateQuerySet:
+        """Those whose name, subject, serial or fingerprint has `text` in it."""
+        wanted = text.strip().lower()
+        plain = wanted.replace(":", "").replace(" ", "").removeprefix("0x")
+        if len(plain) >= 8 and all(letter in "0123456789abcdef" for letter in plain):
+            return self.filter(
+                Q(serial__startswith=plain.lstrip("0"))
+                | Q(fingerprint_sha256__startswith=plain)
+                | Q(search__contains=wanted)
+            )
+        for word in wanted.split():
+            try:
+                ascii_word = names.parse(word).value
+            except names.BadName:
+                ascii_word = word
+            self = self.filter(Q(search__contains=word) | Q(search__contains=ascii_word))
+        return self
+
+    def soonest_first(self) -> CertificateQuerySet:
+        return self.order_by("not_after", "pk")
+
+
+class Certificate(models.Model):
+    """A certificate that was signed here."""
+
+    VALID, HELD, SUPERSEDED, REVOKED = "valid", "held", "superseded", "revoked"
+    EXPIRED = "expired"
+    STATES = [
+        (VALID, _("valid")),
+        (HELD, _("on hold")),
+        (SUPERSEDED, _("superseded")),
+        (REVOKED, _("revoked")),
+    ]
+
+    issuer = models.ForeignKey("ca.Issuer", on_delete=models.PROTECT, related_name="certificates")
+    profile = models.CharField(_("profile"), max_length=20)
+    state = models.CharField(_("state"), max_length=12, choices=STATES, default=VALID)
+    serial = models.CharField(_("serial number"), max_length=40)
+    subject = models.CharField(_("subject"), max_length=400, blank=True)
+    names = models.JSONField(default=list)
+    key_id = models.CharField(max_length=64, db_index=True)
+    key_label = models.CharField(_("key"), max_length=20)
+    fingerprint_sha256 = models.CharField(max_length=64, unique=True)
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField()
+    issued_at = models.DateTimeField()
+    pem = models.TextField()
+    search = models.TextField(editable=False)
+    first_served_at = models.DateTimeField(null=True)
+    superseded_by = models.ForeignKey(
+        "self", null=True, on_delete=models.PROTECT, related_name="supersedes"
+    )
+    # Also the beginning of a hold. The reason is RFC 5280's name for it, such as "keyCompromise".
+    revoked_at = models.DateTimeField(null=True)
+    revocation_reason = models.CharField(max_length=24, blank=True)
+
+    objects = CertificateQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["issuer", "serial"], name="ca_serial_once_an_issuer"),
+            models.CheckConstraint(
+                name="ca_revoked_has_a_date",
+                condition=Q(state__in=["revoked", "held"], revoked_at__isnull=False)
+                | Q(state__in=["valid", "superseded"], revoked_at=None, revocation_reason=""),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["not_after", "id"], name="ca_cert_by_end"),
+            models.Index(fields=["state", "not_after", "id"], name="ca_cert_by_state"),
+            models.Index(fields=["issuer", "not_after", "id"], name="ca_cert_by_issuer"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def title(self) -> str:
+        """The name people know it by."""
+        if self.names:
+            return str(self.names[0])
+        common = x509.Name.from_rfc4514_string(self.subject).get_attributes_for_oid(
+            NameOID.COMMON_NAME
+        )
+        return str(common[0].value) if common else self.subject or self.serial
+
+    @property
+    def more_names(self) -> int:
+        return len(self.names) - 1
+
+    @property
+    def shown_names(self) -> list[str]:
+        """Names for people: international ones in their own script, with the xn-- form."""
+        shown = [(name, names.Name("dns", name).shown()) for name in self.names]
+        return [name if name == own else f"{own} ({name})" for name, own in shown]
+
+    @property
+    def parsed(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self.pem.encode())
+
+    @property
+    def der(self) -> bytes:
+        return self.parsed.public_bytes(Encoding.DER)
+
+    def is_expired(self, at: datetime) -> bool:
+        return self.not_after <= at
+
+    def is_valid(self, at: datetime) -> bool:
+        return self.state == self.VALID and self.not_before <= at < self.not_after
+
+    def shown_state(self, at: datetime) -> str:
+        """The state as people say it, `in_state`'s counterpart."""
+        if self.state != self.REVOKED and self.is_expired(at):
+            return self.EXPIRED
+        return self.state
+
+    def authorities(self) -> list[Certificate]:
+        """The issuer's certificate, its issuer's, … and the root's."""
+        own = self.issuer.path()
+        above = own[1:] if self.is_own else own
+        return [issuer.certificate for issuer in above if issuer.certificate is not None]
+
+    @property
+    def is_own(self) -> bool:
+        """A root's certificate, the present one or one from before: its key signed it itself."""
+        return self.key_id == self.issuer.key_id
+
+    @property
+    def fullchain_pem(self) -> str:
+        """This certificate and the issuing authorities above it, without the root: what a TLS
+        server sends (RFC 8446 section 4.4.2)."""
+        return self.pem + self.chain_pem
+
+    @property
+    def chain_pem(self) -> str:
+        """The issuing authorities above this certificate, without the root."""
+        return "".join(each.pem for each in self.authorities() if not each.is_own)
+
+    @property
+    def root_pem(self) -> str:
+        """What a client must trust."""
+        above = self.authorities()
+        return above[-1].pem if above else self.pem
+
+
+def search_text(parts: Iterable[str]) -> str:
+    """What `matching` looks in: lower-case, each part once."""
+    return " ".join(dict.fromkeys(part.lower() for part in parts if part))

@@ -1,0 +1,118 @@
+"""Issuers: keys with a name. An issuer's certificate is what its parent says about that key."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from cryptography import x509
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from ca import names
+from ca.keys import ALGORITHM_LABELS
+from ca.models.certificates import Certificate
+from ca.template import Addresses
+
+ALGORITHM_CHOICES = list(ALGORITHM_LABELS.items())
+
+
+class IssuerQuerySet(models.QuerySet["Issuer"]):
+    def roots(self) -> IssuerQuerySet:
+        return self.filter(parent=None)
+
+    def issuing(self) -> IssuerQuerySet:
+        """Those that sign certificates for others than authorities."""
+        return self.exclude(parent=None)
+
+    def able_to_issue(self, at: datetime) -> IssuerQuerySet:
+        """Issuing authorities whose key the signer can use without asking anybody."""
+        return (
+            self.issuing()
+            .filter(key_kept=Issuer.UNDER_RING, certificate__state=Certificate.VALID)
+            .filter(certificate__not_after__gt=at, certificate__not_before__lte=at)
+        )
+
+    def by_public_id(self, public_id: str) -> IssuerQuerySet:
+        return self.filter(public_id=public_id)
+
+
+class Issuer(models.Model):
+    """An authority: a key that signs. A root has no parent."""
+
+    UNDER_PASSPHRASE = "passphrase"  # noqa: S105 - says where a key is kept
+    UNDER_RING = "ring"
+    KEPT = [
+        (UNDER_PASSPHRASE, _("under a passphrase that is not stored")),
+        (UNDER_RING, _("under the signer's key-encryption key")),
+    ]
+
+    name = models.CharField(_("name"), max_length=64, unique=True)
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
+    )
+    certificate = models.OneToOneField(
+        "Certificate", null=True, on_delete=models.PROTECT, related_name="speaks_for"
+    )
+    algorithm = models.CharField(_("key"), max_length=10, choices=ALGORITHM_CHOICES)
+    key_id = models.CharField(max_length=64, unique=True)
+    # In addresses that are burnt into certificates: the beginning of the key's id, so that it
+    # outlives this database.
+    public_id = models.CharField(max_length=16, unique=True)
+    key_kept = models.CharField(max_length=10, choices=KEPT)
+    key_sealed = models.BinaryField()
+    permitted = models.JSONField(default=list)
+    origin = models.CharField(_("public address"), max_length=200, blank=True)
+    created_at = models.DateTimeField()
+
+    objects = IssuerQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_root(self) -> bool:
+        return self.parent_id is None
+
+    @property
+    def identity(self) -> str:
+        """Whose key a sealed key is: authenticated with it."""
+        return f"authority {self.key_id}"
+
+    @property
+    def subtrees(self) -> names.Subtrees:
+        return names.parse_subtrees(self.permitted)
+
+    @property
+    def parsed(self) -> x509.Certificate:
+        if self.certificate is None:
+            raise ValueError(f"{self.name} has no certificate yet")
+        return self.certificate.parsed
+
+    @property
+    def addresses(self) -> Addresses:
+        """What certificates signed by this issuer say about where to find it."""
+        if not self.origin:
+            return Addresses()
+        base = f"{self.origin}/pki/{self.public_id}"
+        return Addresses(issuer=f"{base}.crt", crl=f"{base}.crl")
+
+    def able_to_issue(self, at: datetime) -> bool:
+        certificate = self.certificate
+        return (
+            not self.is_root
+            and self.key_kept == self.UNDER_RING
+            and certificate is not None
+            and certificate.is_valid(at)
+        )
+
+    def path(self) -> list[Issuer]:
+        """This issuer, its parent, … up to the root."""
+        found: list[Issuer] = []
+        issuer: Issuer | None = self
+        while issuer is not None and issuer not in found:
+            found.append(issuer)
+            issuer = issuer.parent
+        return found

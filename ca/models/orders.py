@@ -1,0 +1,87 @@
+"""Orders: wishes for a certificate."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from ca import states, wording
+from ca.models.certificates import Certificate
+from ca.models.issuers import Issuer
+from core.leases import Leased, unheld
+
+
+class OrderQuerySet(models.QuerySet["Order"]):
+    def due(self, at: datetime) -> OrderQuerySet:
+        """Orders that the signer should take: they have their CSR, and nobody holds them."""
+        return self.filter(state__in=[Order.REQUESTED, Order.SIGNING]).filter(unheld(at))
+
+    def open(self) -> OrderQuerySet:
+        return self.filter(state__in=[Order.REQUESTED, Order.AWAITING_CSR, Order.SIGNING])
+
+
+class Order(Leased):
+    """A wish for a certificate, from the request to the certificate or the refusal."""
+
+    REQUESTED, AWAITING_CSR, SIGNING = "requested", "awaiting_csr", "signing"
+    ISSUED, REFUSED = "issued", "refused"
+    STATES = [
+        (REQUESTED, _("requested")),
+        (AWAITING_CSR, _("waiting for the key")),
+        (SIGNING, _("being signed")),
+        (ISSUED, _("issued")),
+        (REFUSED, _("refused")),
+    ]
+
+    state = models.CharField(_("state"), max_length=14, choices=STATES, default=REQUESTED)
+    profile = models.CharField(_("profile"), max_length=20)
+    issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="orders")
+    names = models.JSONField(default=list)
+    subject = models.JSONField(default=dict)
+    days = models.PositiveIntegerField(_("days"))
+    csr_pem = models.TextField(blank=True)
+    key_id = models.CharField(max_length=64, blank=True, db_index=True)
+    certificate = models.OneToOneField(
+        Certificate, null=True, on_delete=models.PROTECT, related_name="order"
+    )
+    reason_code = models.CharField(max_length=60, blank=True)
+    reason_detail = models.JSONField(default=dict)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    requested_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="ca_order_issued_has_its_certificate",
+                condition=Q(state="issued", certificate__isnull=False)
+                | (~Q(state="issued") & Q(certificate=None)),
+            ),
+            models.CheckConstraint(
+                name="ca_order_refused_has_its_reason",
+                condition=Q(state="refused", reason_code__gt="")
+                | (~Q(state="refused") & Q(reason_code="")),
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "lease_until"], name="ca_order_due")]
+
+    def __str__(self) -> str:
+        return ", ".join(self.names[:3]) or f"#{self.pk}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in states.final(states.ORDER)
+
+    @property
+    def reason(self) -> str:
+        """Why it was refused and what to do next, in the reader's language."""
+        return wording.sentence(self.reason_code, self.reason_detail) if self.reason_code else ""

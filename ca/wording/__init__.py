@@ -1,0 +1,47 @@
+"""The operator's sentences for the codes that the pure modules and the verbs use.
+
+    sentence("csr_signature", {})      why, and what to do next, in the reader's language
+    finding(lints.Finding(...))        one broken rule
+
+A row keeps the code and its detail, never the sentence: each reader has a language of his own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext
+
+from ca.lints import Finding
+from ca.wording import authorities, requests
+from ca.wording.labels import LABELS, LINTS, PROFILES, REASONS, STEPS
+
+__all__ = ["LABELS", "LINTS", "PROFILES", "REASONS", "SENTENCES", "STEPS", "finding", "sentence"]
+
+# One table a subject; a code stands in one of them only.
+TABLES = (requests.SENTENCES, authorities.SENTENCES)
+SENTENCES: Mapping[str, Any] = {code: text for table in TABLES for code, text in table.items()}
+
+
+def sentence(code: str, detail: Mapping[str, Any] | None = None) -> str:
+    """The sentence of `code`, or the code itself for one this version does not know."""
+    detail = dict(detail or {})
+    if "findings" in detail:
+        detail["findings"] = gettext("; ").join(
+            finding(Finding(lint, section, text)) for lint, section, text in detail["findings"]
+        )
+    known = SENTENCES.get(code)
+    if known is None:
+        return code
+    try:
+        return str(known) % detail
+    except (KeyError, TypeError):
+        return str(known)
+
+
+def finding(found: Finding) -> str:
+    """One broken rule with its section: "… (RFC 5280 4.2.1.6)"."""
+    known = LINTS.get(found.lint)
+    text = str(known) % {"detail": found.detail} if known is not None else found.lint
+    return f"{text} ({found.section})"
