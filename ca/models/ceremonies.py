@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from ca import wording
+from ca.models.asked import Asked
 from ca.models.issuers import Issuer
-from core.leases import Leased, unheld
+from core.leases import unheld
 
 
 class CeremonyQuerySet(models.QuerySet["Ceremony"]):
@@ -23,7 +22,7 @@ class CeremonyQuerySet(models.QuerySet["Ceremony"]):
         return self.filter(state__in=[Ceremony.REQUESTED, Ceremony.WORKING])
 
 
-class Ceremony(Leased):
+class Ceremony(Asked):
     """One use of a root's passphrase. `wish` is what `authorities.Wish` holds, as JSON.
 
     The passphrase is here only sealed to the signer, and only until it was used.
@@ -53,13 +52,6 @@ class Ceremony(Leased):
     steps = models.JSONField(default=list)
     # The fence when it was last asked for: claims are counted from there.
     first_fence = models.PositiveBigIntegerField(default=0, editable=False)
-    reason_code = models.CharField(max_length=60, blank=True)
-    reason_detail = models.JSONField(default=dict)
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
-    )
-    requested_at = models.DateTimeField()
-    changed_at = models.DateTimeField()
 
     objects = CeremonyQuerySet.as_manager()
 
@@ -96,7 +88,3 @@ class Ceremony(Leased):
     @property
     def is_final(self) -> bool:
         return self.state in (self.DONE, self.REFUSED)
-
-    @property
-    def reason(self) -> str:
-        return wording.sentence(self.reason_code, self.reason_detail) if self.reason_code else ""

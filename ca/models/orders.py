@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from ca import states, wording
+from ca import states
+from ca.models.asked import Asked
 from ca.models.certificates import Certificate
 from ca.models.issuers import Issuer
-from core.leases import Leased, unheld
+from core.leases import unheld
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
@@ -24,7 +24,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
         return self.filter(state__in=[Order.REQUESTED, Order.AWAITING_CSR, Order.SIGNING])
 
 
-class Order(Leased):
+class Order(Asked):
     """A wish for a certificate, from the request to the certificate or the refusal."""
 
     REQUESTED, AWAITING_CSR, SIGNING = "requested", "awaiting_csr", "signing"
@@ -48,13 +48,6 @@ class Order(Leased):
     certificate = models.OneToOneField(
         Certificate, null=True, on_delete=models.PROTECT, related_name="order"
     )
-    reason_code = models.CharField(max_length=60, blank=True)
-    reason_detail = models.JSONField(default=dict)
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
-    )
-    requested_at = models.DateTimeField()
-    changed_at = models.DateTimeField()
 
     objects = OrderQuerySet.as_manager()
 
@@ -80,8 +73,3 @@ class Order(Leased):
     @property
     def is_final(self) -> bool:
         return self.state in states.final(states.ORDER)
-
-    @property
-    def reason(self) -> str:
-        """Why it was refused and what to do next, in the reader's language."""
-        return wording.sentence(self.reason_code, self.reason_detail) if self.reason_code else ""
