@@ -38,6 +38,7 @@ class AuthorityOut(Schema):
     not_after: datetime
     fingerprint_sha256: str
     can_issue: bool
+    certificate: int
     pem: str
 
 
@@ -79,10 +80,7 @@ class OrderIn(Schema):
 
 
 class RevocationIn(Schema):
-    """`reason` is RFC 5280's name: unspecified, keyCompromise, cACompromise, affiliationChanged,
-    superseded, cessationOfOperation, privilegeWithdrawn or aACompromise."""
-
-    reason: str = "unspecified"
+    reason: str = Field("unspecified", description=", ".join(revocation.REASONS))
 
 
 class OrderOut(Schema):
@@ -112,6 +110,7 @@ def _authority(issuer: Issuer) -> AuthorityOut:
         not_after=certificate.not_after,
         fingerprint_sha256=certificate.fingerprint_sha256,
         can_issue=issuer.able_to_issue(timezone.now()),
+        certificate=certificate.pk,
         pem=certificate.pem,
     )
 
@@ -234,13 +233,12 @@ def download(request: HttpRequest, pk: int, form: str) -> HttpResponse:
 
 def _revocable(request: HttpRequest, pk: int) -> tuple[Certificate, Operator]:
     found = get_object_or_404(Certificate.objects.select_related("issuer"), pk=pk)
-    authority = found.profile in profiles.AUTHORITY_PROFILES
-    return found, _operator(request, "ca.manage" if authority else "ca.issue")
+    return found, _operator(request, revocation.permission(found))
 
 
 @router.post("/certificates/{pk}/revoke", auth=Token("ca:issue"), response=CertificateOut)
 def revoke(request: HttpRequest, pk: int, body: RevocationIn) -> CertificateOut:
-    """For good. The issuer's next revocation list, signed within a second, says so."""
+    """For good. The issuer's next revocation list says so."""
     found, operator = _revocable(request, pk)
     revocation.revoke(certificate=found, reason=body.reason, by=operator, at=timezone.now())
     return _certificate(found)

@@ -4,8 +4,8 @@
     hold(certificate=found, by=me, at=now)
     release(certificate=found, by=me, at=now)
 
-Each marks the issuer's list as stale and nudges the signer, which signs the next one within a
-second; the list of a root waits for its passphrase. Reasons: RFC 5280 section 5.3.1.
+Each marks the issuer's list as stale and nudges the signer, which signs the next one; the list of a
+root waits for its passphrase. Reasons: RFC 5280 section 5.3.1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import transaction
 
-from ca import crl, keystore, states, wording
+from ca import crl, keystore, profiles, states, wording
 from ca.models import Certificate, Issuer, RevocationList
 from core import audit, leases
 from core.errors import Refusal
@@ -40,7 +40,7 @@ REASONS = (
 
 
 class NotRevocable(Refusal):
-    """`code` is stable and goes to the API."""
+    """The certificate's state does not allow it, or the reason is none."""
 
     status = 409
 
@@ -48,6 +48,19 @@ class NotRevocable(Refusal):
         super().__init__(wording.sentence(code, detail), status=status)
         self.code = code
         self.detail = detail
+
+
+def permission(certificate: Certificate) -> str:
+    """What an operator needs to do any of it: an authority's certificate is the owner's."""
+    return "ca.manage" if certificate.profile in profiles.AUTHORITY_PROFILES else "ca.issue"
+
+
+def possible(certificate: Certificate, at: datetime) -> tuple[str, ...]:
+    """The states it may go to now by a verb of this module."""
+    if certificate.is_own or certificate.is_expired(at):
+        return ()
+    verbs = (Certificate.REVOKED, Certificate.HELD, Certificate.VALID)
+    return tuple(to for to in verbs if states.may_go(states.CERTIFICATE, certificate.state, to))
 
 
 def revoke(*, certificate: Certificate, reason: str, by: Operator | None, at: datetime) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from ca import describe, issuance, lints, lists, preparation, profiles, states, wording
+from ca import describe, issuance, lints, lists, preparation, profiles, revocation, states, wording
 from ca.forms import FilterForm, RequestForm, RevokeForm
 from ca.models import Certificate, Issuer, Order
 from core import roles
@@ -107,15 +107,11 @@ def certificate(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _revocation(request: HttpRequest, found: Certificate) -> dict[str, Any]:
     """What can be done to it, and why it was."""
-    needed = "ca.manage" if found.profile in profiles.AUTHORITY_PROFILES else "ca.issue"
-    live = not (found.is_own or found.is_expired(timezone.now()))
-    able = live and roles.may(request.user, needed)  # type: ignore[arg-type]
+    allowed = roles.may(request.user, revocation.permission(found))  # type: ignore[arg-type]
     return {
         "form": RevokeForm(),
         "reason": wording.REASONS.get(found.revocation_reason, found.revocation_reason),
-        "can_revoke": able and found.state != Certificate.REVOKED,
-        "can_hold": able and found.state == Certificate.VALID,
-        "can_release": able and found.state == Certificate.HELD,
+        "possible": revocation.possible(found, timezone.now()) if allowed else (),
     }
 
 

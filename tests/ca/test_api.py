@@ -58,6 +58,8 @@ def test_authorities(issuing: Issuer, call) -> None:  # type: ignore[no-untyped-
     assert below["can_issue"] and not root["can_issue"]
     assert below["permitted"] == ["example.test", "192.0.2.0/24"]
     assert "key_sealed" not in str(below)
+    own = call("GET", f"/certificates/{below['certificate']}").json()
+    assert own["fingerprint_sha256"] == below["fingerprint_sha256"]
     assert call("GET", f"/authorities/{root['id']}").json()["name"] == "Example Root"
 
 
