@@ -106,7 +106,12 @@ def host_needs(host: Host, rollout: HostRollout | None, at: datetime) -> list[Ne
             "danger" if push.is_stopped else "warning",
             _("Accounts on %(host)s are not current"), push.get_state_display(), _("Look"),
         )  # fmt: skip
-    if host.certificate is not None and host.certificate.not_after <= at:
+    if host.certificate is not None and host.certificate.revoked_at is not None:
+        need(
+            "danger", _("The certificate of %(host)s is revoked or on hold"),
+            _("Mail programs that look at the revocation list refuse to connect."), _("Renew it"),
+        )  # fmt: skip
+    elif host.certificate is not None and host.certificate.not_after <= at:
         need(
             "danger", _("The certificate of %(host)s has expired"),
             _("Mail programs warn their users or refuse to connect."), _("Renew it"),

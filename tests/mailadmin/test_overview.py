@@ -32,8 +32,8 @@ def test_a_host_that_does_not_answer_needs_a_hand(host):
 
 
 class Certificate:
-    def __init__(self, not_after):
-        self.not_after = not_after
+    def __init__(self, not_after, revoked_at=None):
+        self.not_after, self.revoked_at = not_after, revoked_at
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,17 @@ def test_a_certificate_near_its_end(host, left, kind):
 
     needs = overview.host_needs(HostLike(), None, now)
     assert [n.kind for n in needs] == ([kind] if kind else [])
+
+
+def test_a_revoked_certificate_on_a_host_needs_a_hand():
+    now = timezone.now()
+
+    class HostLike:
+        pk, fqdn, state, account_push = 1, "m.example.test", Host.READY, None
+        certificate = Certificate(now + timedelta(days=60), revoked_at=now)
+
+    (need,) = overview.host_needs(HostLike(), None, now)
+    assert need.kind == "danger" and "revoked or on hold" in need.title
 
 
 def test_all_well_says_for_how_long():
