@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from ca import authority_views, revocation_views, views
+from ca import authority_views, issue_views, revocation_views, views
 
 app_name = "ca"
 urlpatterns = [
@@ -14,9 +14,9 @@ urlpatterns = [
     path("<int:pk>/revoke", revocation_views.revoke, name="revoke"),
     path("<int:pk>/hold", revocation_views.hold, name="hold"),
     path("<int:pk>/release", revocation_views.release, name="release"),
-    path("new/", views.new, name="new"),
-    path("orders/<int:pk>/", views.order, name="order"),
-    path("orders/<int:pk>/cancel", views.cancel, name="cancel"),
+    path("new/", issue_views.new, name="new"),
+    path("orders/<int:pk>/", issue_views.order, name="order"),
+    path("orders/<int:pk>/cancel", issue_views.cancel, name="cancel"),
     path("authorities/", authority_views.authority_tree, name="authorities"),
     path("authorities/new/", authority_views.new_hierarchy, name="new_hierarchy"),
     path("authorities/<int:pk>/", authority_views.authority, name="authority"),

@@ -1,4 +1,4 @@
-"""Forms of the certificates' pages: they read what was typed; `ca`'s verbs judge it."""
+"""Forms that make authorities, and the passphrase alone."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Any
 
 from cryptography.x509.oid import NameOID
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-from ca import csr, names, passphrases, profiles, revocation, wishes, wording
-from ca.models import Certificate, Issuer, IssuerQuerySet
+from ca import names, passphrases, profiles, wishes, wording
+from ca.models import Issuer
 from ca.wishes import AuthorityWish, Wish
 
 OTHER = "other"
@@ -229,91 +228,3 @@ class PassphraseForm(forms.Form):
     """The passphrase alone: to try again, or to renew the root's revocation list."""
 
     passphrase = _passphrase(_("Passphrase of the root"), OWN_PASSPHRASE)
-
-
-class RequestForm(forms.Form):
-    """A certificate for a request (CSR) that was made elsewhere."""
-
-    csr = forms.CharField(
-        label=_("Certificate request (CSR)"),
-        required=False,
-        widget=forms.Textarea(
-            attrs={
-                "rows": 9,
-                "class": "mono",
-                "spellcheck": "false",
-                "placeholder": "-----BEGIN CERTIFICATE REQUEST-----",
-            }
-        ),
-        help_text=_("Paste it with its BEGIN and END lines. The private key stays where it is."),
-    )
-    csr_file = forms.FileField(label=_("or choose its file"), required=False)
-    names = forms.CharField(
-        label=_("Names"),
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
-        help_text=_("Host names and IP addresses, one a line. Empty: the names in the request."),
-    )
-    days = forms.IntegerField(
-        label=_("Days"),
-        min_value=1,
-        max_value=profiles.HOST.most_days,
-        initial=profiles.HOST.days,
-        help_text=_("At most 825. Short lives are safer: 90 is usual."),
-    )
-    issuer = forms.ModelChoiceField(
-        label=_("Signed by"), queryset=Issuer.objects.none(), empty_label=None
-    )
-
-    def __init__(self, *args: Any, issuers: IssuerQuerySet, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["issuer"]
-        assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = issuers
-
-    def clean_csr_file(self) -> bytes | None:
-        file: UploadedFile | None = self.cleaned_data.get("csr_file")
-        return file.read(csr.MOST_BYTES + 1) if file else None
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        cleaned["source"] = cleaned.get("csr_file") or cleaned.get("csr") or ""
-        return cleaned
-
-
-class RevokeForm(forms.Form):
-    reason = forms.ChoiceField(
-        label=_("Why"),
-        choices=[(code, wording.REASONS[code]) for code in revocation.REASONS],
-        help_text=_("It goes into the revocation list, as RFC 5280 names it."),
-    )
-
-
-class FilterForm(forms.Form):
-    """The list's filters; they stand in the URL."""
-
-    q = forms.CharField(
-        label=_("Search"),
-        required=False,
-        max_length=200,
-        widget=forms.TextInput(
-            attrs={"type": "search", "placeholder": _("Name, serial number or fingerprint")}
-        ),
-    )
-    state = forms.ChoiceField(
-        label=_("State"),
-        required=False,
-        choices=[
-            ("", _("Any")),
-            *Certificate.STATES,
-            (Certificate.EXPIRED, _("expired")),
-        ],
-    )
-    issuer = forms.ModelChoiceField(
-        label=_("Issuer"), queryset=Issuer.objects.all(), required=False, empty_label=_("Any")
-    )
-    order = forms.ChoiceField(
-        label=_("Sort"),
-        required=False,
-        choices=[("", _("Ends first")), ("latest", _("Ends last"))],
-    )
