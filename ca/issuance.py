@@ -101,6 +101,7 @@ def request(
     with transaction.atomic():
         order = Order.objects.create(
             state=Order.REQUESTED if asked else Order.AWAITING_CSR,
+            way=Order.ELSEWHERE if asked else Order.HOST,
             profile=rails.id,
             issuer=issuer,
             names=[name.value for name in wanted],

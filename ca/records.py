@@ -19,6 +19,7 @@ def store(
     certificate: x509.Certificate,
     profile: str,
     at: datetime,
+    renews: Certificate | None = None,
 ) -> Certificate:
     """Insert a certificate's row. The caller's transaction also moves what it belongs to."""
     listed: list[str] = []
@@ -41,6 +42,8 @@ def store(
         key_id=keys.key_id(certificate.public_key()),
         key_label=keys.label(certificate.public_key()),
         fingerprint_sha256=fingerprint,
+        fingerprint_sha1=certificate.fingerprint(hashes.SHA1()).hex(),  # noqa: S303
+        renews=renews,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         issued_at=at,

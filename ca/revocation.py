@@ -94,7 +94,7 @@ def release(*, certificate: Certificate, by: Operator | None, at: datetime) -> N
     _move(
         certificate,
         to=Certificate.VALID,
-        fields={"revoked_at": None, "revocation_reason": ""},
+        fields={"revoked_at": None, "revocation_reason": "", "released_at": at},
         action="ca.certificate.released",
         by=by,
         at=at,

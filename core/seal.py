@@ -33,14 +33,15 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 AUTHORITY = "authority"  # wraps the issuing authorities' private keys
 AUDIT = "audit"  # makes the audit log's chain of MACs
 SIGNER = "signer"  # the signer's X25519 key, to which passphrases are sealed
+RESPONDER = "responder"  # wraps the short-lived keys that answer OCSP
 SSH = "ssh"  # wraps the private SSH keys of hosts
 SECRETS = "secrets"  # wraps mail and webhook secrets
-RINGS = (AUTHORITY, AUDIT, SIGNER, SSH, SECRETS)
+RINGS = (AUTHORITY, AUDIT, SIGNER, RESPONDER, SSH, SECRETS)
 
 ROLES: dict[str, frozenset[str]] = {
-    "web": frozenset(),
+    "web": frozenset({RESPONDER}),
     "beat": frozenset(),
-    "sign": frozenset({AUTHORITY, AUDIT, SIGNER}),
+    "sign": frozenset({AUTHORITY, AUDIT, SIGNER, RESPONDER}),
     "now": frozenset({SSH}),
     "work": frozenset({SSH, SECRETS}),
     "all": frozenset(RINGS),

@@ -28,9 +28,15 @@ class Ceremony(Asked):
     The passphrase is here only sealed to the signer, and only until it was used.
     """
 
-    HIERARCHY, ISSUING, LIST = "hierarchy", "issuing", "list"
+    HIERARCHY, ROOT, ISSUING, LIST = "hierarchy", "root", "issuing", "list"
+    REQUEST, REISSUE, SUBORDINATE, IMPORT = "request", "reissue", "subordinate", "import"
     KINDS = [
         (HIERARCHY, _("a root and an issuing authority")),
+        (ROOT, _("a root")),
+        (REQUEST, _("a key and its request, for a root that is elsewhere")),
+        (REISSUE, _("a root's certificate anew, with the same key")),
+        (SUBORDINATE, _("an authority's certificate for a request from elsewhere")),
+        (IMPORT, _("an authority from elsewhere")),
         (ISSUING, _("an issuing authority under a root")),
         (LIST, _("a root's revocation list")),
     ]
@@ -43,12 +49,14 @@ class Ceremony(Asked):
     ]
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    kind = models.CharField(max_length=10, choices=KINDS)
+    kind = models.CharField(max_length=12, choices=KINDS)
     state = models.CharField(max_length=10, choices=STATES, default=REQUESTED)
     wish = models.JSONField(default=dict)
     root = models.ForeignKey(Issuer, null=True, on_delete=models.PROTECT, related_name="ceremonies")
     made = models.ForeignKey(Issuer, null=True, on_delete=models.PROTECT, related_name="+")
     passphrase_sealed = models.BinaryField(default=bytes)
+    # An imported key as its owner had it, sealed to the signer like the passphrase.
+    material_sealed = models.BinaryField(default=bytes)
     steps = models.JSONField(default=list)
     # The fence when it was last asked for: claims are counted from there.
     first_fence = models.PositiveBigIntegerField(default=0, editable=False)
@@ -60,7 +68,8 @@ class Ceremony(Asked):
         constraints = [
             models.CheckConstraint(
                 name="ca_ceremony_ends_without_passphrase",
-                condition=Q(state__in=["requested", "working"]) | Q(passphrase_sealed=b""),
+                condition=Q(state__in=["requested", "working"])
+                | Q(passphrase_sealed=b"", material_sealed=b""),
             ),
             models.CheckConstraint(
                 name="ca_ceremony_refused_has_its_reason",

@@ -80,6 +80,8 @@ class Certificate(models.Model):
     key_id = models.CharField(max_length=64, db_index=True)
     key_label = models.CharField(_("key"), max_length=20)
     fingerprint_sha256 = models.CharField(max_length=64, unique=True)
+    # Windows calls it the thumbprint, and people search by what they see.
+    fingerprint_sha1 = models.CharField(max_length=40, blank=True, db_index=True)
     not_before = models.DateTimeField()
     not_after = models.DateTimeField()
     issued_at = models.DateTimeField()
@@ -89,9 +91,22 @@ class Certificate(models.Model):
     superseded_by = models.ForeignKey(
         "self", null=True, on_delete=models.PROTECT, related_name="supersedes"
     )
+    # The one it takes the place of; that one is superseded once this is confirmed as served.
+    renews = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="renewals"
+    )
+    batch = models.ForeignKey(
+        "ca.Batch", null=True, blank=True, on_delete=models.PROTECT, related_name="certificates"
+    )
+    # Signed elsewhere, by the authority's owner before the console had its key.
+    imported_at = models.DateTimeField(null=True, blank=True)
+    # The days before the end that people were last told of: 30, 14, 7 or 1.
+    noticed_days = models.PositiveSmallIntegerField(null=True, blank=True)
     # Also the beginning of a hold. The reason is RFC 5280's name for it, such as "keyCompromise".
     revoked_at = models.DateTimeField(null=True)
     revocation_reason = models.CharField(max_length=24, blank=True)
+    # The end of the last hold: a delta list says it until the next full one.
+    released_at = models.DateTimeField(null=True, blank=True)
 
     objects = CertificateQuerySet.as_manager()
 

@@ -28,7 +28,8 @@ class IssuerQuerySet(models.QuerySet["Issuer"]):
         """Issuing authorities whose key the signer can use without asking anybody."""
         return (
             self.issuing()
-            .filter(key_kept=Issuer.UNDER_RING, certificate__state=Certificate.VALID)
+            .filter(key_kept__in=Issuer.AT_HAND, certificate__state=Certificate.VALID)
+            .filter(retired_at=None)
             .filter(certificate__not_after__gt=at, certificate__not_before__lte=at)
         )
 
@@ -41,10 +42,16 @@ class Issuer(models.Model):
 
     UNDER_PASSPHRASE = "passphrase"  # noqa: S105 - says where a key is kept
     UNDER_RING = "ring"
+    ON_TOKEN = "token"  # noqa: S105 - says where a key is kept
+    ELSEWHERE = "elsewhere"
     KEPT = [
         (UNDER_PASSPHRASE, _("under a passphrase that is not stored")),
         (UNDER_RING, _("under the signer's key-encryption key")),
+        (ON_TOKEN, _("on a token (PKCS#11)")),
+        (ELSEWHERE, _("not with this console")),
     ]
+    # Where the signer can use a key without asking anybody.
+    AT_HAND = (UNDER_RING, ON_TOKEN)
 
     name = models.CharField(_("name"), max_length=64, unique=True)
     parent = models.ForeignKey(
@@ -59,10 +66,23 @@ class Issuer(models.Model):
     # outlives this database.
     public_id = models.CharField(max_length=16, unique=True)
     key_kept = models.CharField(max_length=10, choices=KEPT)
-    key_sealed = models.BinaryField()
+    # Empty where the key is on a token, or not here at all.
+    key_sealed = models.BinaryField(default=bytes)
+    # Where on the token: {"token": label, "id": hex}.
+    token = models.JSONField(default=dict, blank=True)
     permitted = models.JSONField(default=list)
     origin = models.CharField(_("public address"), max_length=200, blank=True)
     created_at = models.DateTimeField()
+    # Its request, while a root that is not here is to sign it.
+    csr_pem = models.TextField(blank=True)
+    # From here on its successor signs; what it signed stays valid, and it still signs its lists.
+    retired_at = models.DateTimeField(null=True, blank=True)
+    successor = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="predecessors"
+    )
+    imported_at = models.DateTimeField(null=True, blank=True)
+    # Hexadecimal: what an imported authority's serial file said. New serial numbers are above it.
+    serial_floor = models.CharField(max_length=40, blank=True)
 
     objects = IssuerQuerySet.as_manager()
 
@@ -103,7 +123,8 @@ class Issuer(models.Model):
         certificate = self.certificate
         return (
             not self.is_root
-            and self.key_kept == self.UNDER_RING
+            and self.key_kept in self.AT_HAND
+            and self.retired_at is None
             and certificate is not None
             and certificate.is_valid(at)
         )

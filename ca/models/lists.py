@@ -16,7 +16,7 @@ class RevocationListQuerySet(models.QuerySet["RevocationList"]):
         """Lists that the signer should renew: it can use the key, and the issuer still lives."""
         return (
             self.filter(Q(renew_at__lte=at) | Q(stale_at__lte=at))
-            .filter(issuer__key_kept=Issuer.UNDER_RING)
+            .filter(issuer__key_kept__in=Issuer.AT_HAND)
             .filter(issuer__certificate__not_after__gt=at)
             .filter(unheld(at))
         )
@@ -32,6 +32,12 @@ class RevocationList(Leased):
     renew_at = models.DateTimeField(db_index=True)
     entries = models.PositiveIntegerField(default=0)
     der = models.BinaryField()
+    # The newest delta (RFC 5280 5.2.4): what changed since the full list `number`.
+    delta_number = models.PositiveBigIntegerField(null=True, blank=True)
+    delta_this_update = models.DateTimeField(null=True, blank=True)
+    delta_next_update = models.DateTimeField(null=True, blank=True)
+    delta_entries = models.PositiveIntegerField(default=0)
+    delta_der = models.BinaryField(default=bytes)
     # The last revocation, hold or release that the list does not say yet.
     stale_at = models.DateTimeField(null=True, blank=True, db_index=True)
 

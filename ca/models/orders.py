@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 
 from django.db import models
@@ -37,7 +38,18 @@ class Order(Asked):
         (REFUSED, _("refused")),
     ]
 
+    # Who makes the key.
+    HOST, ELSEWHERE, BROWSER, SIGNER = "host", "elsewhere", "browser", "signer"
+    WAYS = [
+        (HOST, _("made on the host")),
+        (ELSEWHERE, _("made elsewhere")),
+        (BROWSER, _("made in the browser")),
+        (SIGNER, _("made by the signer")),
+    ]
+
+    uuid = models.UUIDField(default=uuid.uuid4, editable=False)
     state = models.CharField(_("state"), max_length=14, choices=STATES, default=REQUESTED)
+    way = models.CharField(_("key"), max_length=10, choices=WAYS, default=ELSEWHERE)
     profile = models.CharField(_("profile"), max_length=20)
     issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="orders")
     names = models.JSONField(default=list)
@@ -48,6 +60,15 @@ class Order(Asked):
     certificate = models.OneToOneField(
         Certificate, null=True, on_delete=models.PROTECT, related_name="order"
     )
+
+    renews = models.ForeignKey(
+        Certificate, null=True, blank=True, on_delete=models.PROTECT, related_name="renewal_orders"
+    )
+    # For a key that the signer makes: which, as what it is handed over, and the passphrase it is
+    # put under, here only sealed to the signer and only until it was used.
+    key_algorithm = models.CharField(max_length=10, blank=True)
+    parcel_form = models.CharField(max_length=14, blank=True)
+    passphrase_sealed = models.BinaryField(default=bytes)
 
     objects = OrderQuerySet.as_manager()
 
@@ -64,11 +85,20 @@ class Order(Asked):
                 condition=Q(state="refused", reason_code__gt="")
                 | (~Q(state="refused") & Q(reason_code="")),
             ),
+            models.CheckConstraint(
+                name="ca_order_ends_without_passphrase",
+                condition=~Q(state__in=["issued", "refused"]) | Q(passphrase_sealed=b""),
+            ),
         ]
         indexes = [models.Index(fields=["state", "lease_until"], name="ca_order_due")]
 
     def __str__(self) -> str:
         return ", ".join(self.names[:3]) or f"#{self.pk}"
+
+    @property
+    def context(self) -> str:
+        """What the sealed passphrase is, and whose."""
+        return f"order {self.uuid}"
 
     @property
     def is_final(self) -> bool:
