@@ -10,6 +10,7 @@ test_tools=(
     chromium:chromium initdb:postgresql msgfmt:gettext mmdebstrap:mmdebstrap debootstrap:debootstrap
     ip:iproute2 swaks:swaks openssl:openssl curl:curl unshare:util-linux ps:procps sudo:sudo
     fc-list:fontconfig ssh-keygen:openssh-client
+    certtool:gnutls-bin certutil:libnss3-tools softhsm2-util:softhsm2
 )
 
 has_tool() {
