@@ -72,6 +72,28 @@ check() {
     fi
 }
 
+# A check that runs beside those that follow; `join_beside` waits for it and shows what it said. The live
+# tests wait for daemons most of their time, and the others for the processor.
+beside_name='' beside_pid='' beside_log=''
+
+beside() {
+    beside_name="$1"
+    shift
+    beside_log="$(mktemp /tmp/mailadmin-beside.XXXXXX)"
+    "$@" </dev/null >"$beside_log" 2>&1 &
+    beside_pid=$!
+}
+
+ended() {
+    local status=0
+    wait "$beside_pid" || status=$?
+    beside_pid=''
+    cat "$beside_log"
+    return $status
+}
+
+join_beside() { check "$beside_name" ended; }
+
 tools_are_here() {
     local tool absent=0
     for tool in "${test_tools[@]}"; do
@@ -127,13 +149,23 @@ own_data_folder() {
     MAILADMIN_DATA="$(mktemp -d /tmp/mailadmin-test.XXXXXX)"
     export MAILADMIN_DATA
     unset MAILADMIN_BROKER_URL MAILADMIN_DATABASE_URL MAILADMIN_ENV MAILADMIN_PORT
-    trap 'rm -rf -- "$MAILADMIN_DATA"' EXIT
+    trap leave EXIT
+}
+
+leave() {
+    if [ -n "$beside_pid" ]; then
+        pkill -TERM -P "$beside_pid" || true
+        kill "$beside_pid" 2>/dev/null || true
+        wait "$beside_pid" || true
+    fi
+    rm -rf -- "$MAILADMIN_DATA" ${beside_log:+"$beside_log"}
 }
 
 run_test() {
     install_test_tools
     own_data_folder
     [ "${CI:-}" = true ] && check "tools" tools_are_here
+    [ $# -gt 0 ] || beside "tests of real mail hosts" tests -m "live and not soak"
     check "ruff" "$venv/bin/ruff" check .
     check "format" "$venv/bin/ruff" format --check .
     check "types" "$venv/bin/mypy" mailadmin core accounts ca deploy
@@ -141,8 +173,13 @@ run_test() {
     check "templates" "$venv/bin/djlint" templates --lint --quiet
     check "migrations" manage makemigrations --check --dry-run
     check "catalogues" manage catalogue --check
-    check "tests" tests -m "not soak" "$@"
-    check "tests on PostgreSQL" tests_on_postgres
+    if [ $# -gt 0 ]; then # some of them: `./run test -k revocation`
+        check "tests" tests -m "not soak" "$@"
+    else
+        check "tests" tests -m "not live and not soak"
+        check "tests on PostgreSQL" tests_on_postgres
+        join_beside
+    fi
     summary
 }
 
