@@ -9,6 +9,7 @@ from ca.models.batches import Batch
 from ca.models.ceremonies import Ceremony
 from ca.models.certificates import Certificate, CertificateQuerySet, search_text
 from ca.models.copies import ProfileCopy
+from ca.models.imported import Imported
 from ca.models.issuers import ALGORITHM_CHOICES, Issuer, IssuerQuerySet
 from ca.models.lists import RevocationList
 from ca.models.notices import Notice
@@ -22,6 +23,7 @@ __all__ = [
     "Ceremony",
     "Certificate",
     "CertificateQuerySet",
+    "Imported",
     "Issuer",
     "IssuerQuerySet",
     "Notice",
