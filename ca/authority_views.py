@@ -12,9 +12,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
 
 from ca import authorities, describe, wording
+from ca.certificate_views import labelled, state_of
 from ca.forms.authorities import HierarchyForm, IssuingForm, PassphraseForm
 from ca.models import Ceremony, Issuer, RevocationList
-from ca.views import labelled, state_of
 from core.access import requires
 
 

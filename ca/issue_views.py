@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from ca import describe, issuance, lints, preparation, profiles, states, wording
+from ca.certificate_views import LOOKS, labelled
 from ca.forms.requests import RequestForm
 from ca.models import Issuer, Order
-from ca.views import LOOKS, labelled
 from core.access import requires
 
 

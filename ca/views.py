@@ -1,53 +1,17 @@
-"""Pages of certificates and orders. Those of authorities are in `ca.authority_views`."""
+"""The list of certificates. The page of one is in `ca.certificate_views`."""
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
-from typing import Any
-
-from cryptography.hazmat.primitives.serialization import Encoding
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from ca import describe, lists, profiles, revocation, wording
-from ca.forms.certificates import FilterForm, RevokeForm
+from ca import lists
+from ca.certificate_views import state_of
+from ca.forms.certificates import FilterForm
 from ca.models import Certificate, Issuer, Order
-from core import roles
 from core.access import requires
-
-SOON = timedelta(days=30)
-# How a state looks: see `_status.html`.
-LOOKS = {
-    Certificate.VALID: "ok",
-    Certificate.HELD: "warning",
-    Certificate.SUPERSEDED: "idle",
-    Certificate.REVOKED: "danger",
-    Certificate.EXPIRED: "idle",
-    Order.REQUESTED: "busy",
-    Order.AWAITING_CSR: "busy",
-    Order.SIGNING: "busy",
-    Order.ISSUED: "ok",
-    Order.REFUSED: "danger",
-}
-
-
-def state_of(certificate: Certificate) -> dict[str, str]:
-    """Kind and words of a certificate's state for `_status.html`."""
-    now = timezone.now()
-    state = certificate.shown_state(now)
-    if state == Certificate.EXPIRED:
-        return {"kind": "idle", "text": _("expired")}
-    if state == Certificate.VALID and certificate.not_after - now < SOON:
-        return {"kind": "warning", "text": _("ends soon")}
-    return {"kind": LOOKS[state], "text": str(certificate.get_state_display())}
-
-
-def labelled(fields: list[describe.Field]) -> list[dict[str, Any]]:
-    return [{"label": wording.LABELS[field.code], "field": field} for field in fields]
 
 
 @require_GET
@@ -78,77 +42,3 @@ def certificates(request: HttpRequest) -> HttpResponse:
             "open_orders": Order.objects.open()[:5],
         },
     )
-
-
-@require_GET
-@requires("ca.view")
-def certificate(request: HttpRequest, pk: int) -> HttpResponse:
-    """All that a certificate says, its chain, and its downloads."""
-    found = get_object_or_404(Certificate.objects.select_related("issuer"), pk=pk)
-    parsed = found.parsed
-    return render(
-        request,
-        "ca/certificate.html",
-        {
-            "certificate": found,
-            "state": state_of(found),
-            "profile": wording.PROFILES.get(found.profile, found.profile),
-            "fingerprint": describe.hexed(found.fingerprint_sha256),
-            "fields": labelled(describe.fields(describe.of_certificate(parsed))),
-            "fingerprints": labelled(describe.fingerprints(parsed)),
-            "chain": list(reversed(found.authorities())),
-            "is_authority": found.profile in profiles.AUTHORITY_PROFILES,
-            "order": Order.objects.filter(certificate=found).first(),
-            "revocation": _revocation(request, found),
-        },
-    )
-
-
-def _revocation(request: HttpRequest, found: Certificate) -> dict[str, Any]:
-    """What can be done to it, and why it was."""
-    allowed = roles.may(request.user, revocation.permission(found))  # type: ignore[arg-type]
-    return {
-        "form": RevokeForm(),
-        "reason": wording.REASONS.get(found.revocation_reason, found.revocation_reason),
-        "possible": revocation.possible(found, timezone.now()) if allowed else (),
-    }
-
-
-FORMS = {
-    "pem": ("pem", "application/x-pem-file"),
-    "chain": ("chain.pem", "application/x-pem-file"),
-    "fullchain": ("fullchain.pem", "application/x-pem-file"),
-    "root": ("root.pem", "application/x-pem-file"),
-    "der": ("cer", "application/pkix-cert"),
-    "text": ("txt", "text/plain; charset=utf-8"),
-}
-
-
-def content_of(found: Certificate, form: str) -> bytes:
-    """The bytes of a download; `form` is one of `FORMS`."""
-    parsed = found.parsed
-    texts = {
-        "pem": lambda: found.pem,
-        "chain": lambda: found.chain_pem,
-        "fullchain": lambda: found.fullchain_pem,
-        "root": lambda: found.root_pem,
-        "text": lambda: describe.text(parsed),
-    }
-    return parsed.public_bytes(Encoding.DER) if form == "der" else texts[form]().encode()
-
-
-def download_of(found: Certificate, form: str) -> HttpResponse:
-    ending, kind = FORMS[form]
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", found.title.replace("*", "wildcard")).strip("-.")
-    response = HttpResponse(content_of(found, form), content_type=kind)
-    response["Content-Disposition"] = f'attachment; filename="{stem or found.serial}.{ending}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
-@require_GET
-@requires("ca.view")
-def download(request: HttpRequest, pk: int, form: str) -> HttpResponse:
-    if form not in FORMS:
-        raise Http404
-    return download_of(get_object_or_404(Certificate, pk=pk), form)

@@ -11,8 +11,8 @@ from ninja import Field, Router, Schema
 
 from ca import issuance, lists, revocation
 from ca.api.common import operator_of
+from ca.certificate_views import FORMS, download_of
 from ca.models import Certificate
-from ca.views import FORMS, download_of
 from core.api_auth import Token
 from core.models import Operator
 
