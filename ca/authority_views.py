@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
 
-from ca import authorities, describe, wording
+from ca import authorities, ceremonies, describe, wording
 from ca.certificate_views import labelled, state_of
 from ca.forms.authorities import HierarchyForm, IssuingForm, PassphraseForm
 from ca.models import Ceremony, Issuer, RevocationList
@@ -157,7 +157,7 @@ def renew_list(request: HttpRequest, pk: int) -> HttpResponse:
 def _steps(ceremony: Ceremony) -> list[dict[str, Any]]:
     """The steps for the page: done, busy (or where it failed), still to come."""
     rows: list[dict[str, Any]] = []
-    for step in authorities.STEPS[ceremony.kind]:
+    for step in ceremonies.steps_of(ceremony):
         state = "done" if step in ceremony.steps or ceremony.state == Ceremony.DONE else "todo"
         if state == "todo" and not any(row["state"] in ("busy", "failed") for row in rows):
             state = "failed" if ceremony.state == Ceremony.REFUSED else "busy"

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from ca import keystore, lints, names, profiles, template, wishes, wording
 from ca.models import Issuer
@@ -47,7 +48,7 @@ def checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: dateti
         permitted = wishes.normal_permitted(wish.permitted)
     except names.BadName as error:
         raise NotMade(error.code, field="permitted", value=error.value) from error
-    if not permitted and not unconstrained:
+    if wish.issuing is not None and not permitted and not unconstrained:
         raise NotMade("constraints_missing", field="permitted")
     try:
         origin = wishes.normal_origin(wish.origin)
@@ -55,7 +56,7 @@ def checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: dateti
         raise NotMade(error.code, field="origin", value=error.value) from error
     wish = Wish(wish.root, wish.issuing, () if unconstrained else permitted, origin)
     if under is not None:
-        usable_root(under, at)
+        usable_parent(under, at)
     if wish.root and wish.issuing and wish.root.name == wish.issuing.name:
         raise NotMade("names_equal", field="issuing_name")
     for field, each in (("root_name", wish.root), ("issuing_name", wish.issuing)):
@@ -70,18 +71,24 @@ def checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: dateti
     above = under.parsed if under is not None else None
     if wish.root is not None:
         stand_in = keystore.generate("p256")
-        linted = linted_root(wish.root, stand_in, at)
+        linted = linted_root(wish.root, stand_in.public_key, at)
         above = stand_in.issue(linted)
     if wish.issuing is not None and above is not None:
-        linted_issuing(wish, keystore.generate("p256"), above, template.NOWHERE, at)
+        linted_issuing(wish, keystore.generate("p256").public_key, above, template.NOWHERE, at)
     return wish
 
 
-def usable_root(root: Issuer, at: datetime) -> None:
-    if not root.is_root or root.certificate is None:
+def usable_parent(issuer: Issuer, at: datetime) -> None:
+    """The issuer can sign authorities now: its key is here, and all above it still counts."""
+    if issuer.certificate is None:
         raise NotMade("root_unknown")
-    if not root.certificate.is_valid(at):
-        raise NotMade("root_ended", root=root.name)
+    if issuer.key_kept == Issuer.ELSEWHERE:
+        raise NotMade("key_elsewhere", root=issuer.name)
+    if issuer.retired_at is not None:
+        raise NotMade("parent_retired", root=issuer.name)
+    for each in issuer.path():
+        if each.certificate is None or not each.certificate.is_valid(at):
+            raise NotMade("root_ended", root=each.name)
 
 
 def _require(tbs: template.ToBeSigned, above: x509.Certificate | None, field: str) -> lints.Linted:
@@ -92,13 +99,15 @@ def _require(tbs: template.ToBeSigned, above: x509.Certificate | None, field: st
         raise NotMade("lints", field=field, findings=findings) from error
 
 
-def linted_root(wish: AuthorityWish, key: keystore.SigningKey, at: datetime) -> lints.Linted:
+def linted_root(
+    wish: AuthorityWish, public_key: CertificatePublicKeyTypes, at: datetime
+) -> lints.Linted:
     if not 1 <= wish.days <= profiles.ROOT.most_days:
         raise NotMade("days_long", field="root_days", most=profiles.ROOT.most_days)
     tbs = template.prepare_authority(
         profile=profiles.ROOT,
         subject=wish.subject(),
-        public_key=key.public_key,
+        public_key=public_key,
         issuer=None,
         days=wish.days,
         at=at,
@@ -109,7 +118,7 @@ def linted_root(wish: AuthorityWish, key: keystore.SigningKey, at: datetime) -> 
 
 def linted_issuing(
     wish: Wish,
-    key: keystore.SigningKey,
+    public_key: CertificatePublicKeyTypes,
     above: x509.Certificate,
     addresses: template.Addresses,
     at: datetime,
@@ -122,7 +131,7 @@ def linted_issuing(
     tbs = template.prepare_authority(
         profile=profiles.SUBORDINATE,
         subject=wish.issuing.subject(),
-        public_key=key.public_key,
+        public_key=public_key,
         issuer=above,
         days=wish.issuing.days,
         at=at,

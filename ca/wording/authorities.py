@@ -24,7 +24,9 @@ SENTENCES: Mapping[str, Any] = {
         "not check the one of the address itself."
     ),
     "root_unknown": _("This root is not here any more. Choose another."),
-    "root_ended": _("“%(root)s” has expired. Make a new root."),
+    "root_ended": _(
+        "“%(root)s” has expired or is no longer valid. Choose another, or make a new one."
+    ),
     "days_long": _("At most %(most)s days."),
     "wrong_passphrase": _(
         "The passphrase does not open “%(root)s”. Nothing was made. Try again with the right one; "
@@ -49,4 +51,14 @@ SENTENCES: Mapping[str, Any] = {
         "The passphrase could not be read by the signer, whose key has changed. Try again."
     ),
     "not_refused": _("Only what was refused can be tried again."),
+    "not_retriable": _("This cannot be tried again as it was. Enter it anew."),
+    "passphrase_missing": _("Enter the passphrase of the root."),
+    "slowed_down": _(
+        "The wrong passphrase was given for “%(root)s” too often. It is not tried again before "
+        "%(until)s (in %(minutes)s min); each further wrong one doubles the wait."
+    ),
+    "key_elsewhere": _("The key of “%(root)s” is not with this console, so it cannot sign here."),
+    "parent_retired": _(
+        "“%(root)s” is retired: it signs no more authorities. Use its successor, or reinstate it."
+    ),
 }

@@ -405,8 +405,9 @@ def test_addresses_are_burnt_in_only_when_wished(issuing, owner, now) -> None:  
     ).certificate.parsed
     point = with_them.extensions.get_extension_for_class(x509.CRLDistributionPoints).value[0]
     assert point.full_name[0].value == f"http://pki.example.test/pki/{issuing.public_id}.crl"
-    access = with_them.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value[0]
-    assert access.access_location.value == f"http://pki.example.test/pki/{issuing.public_id}.crt"
+    access = with_them.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    places = {each.access_method._name: each.access_location.value for each in access}
+    assert places["caIssuers"] == f"http://pki.example.test/pki/{issuing.public_id}.crt"
 
     silent = make(owner, now, wish("Silent Root", "Silent Issuing", origin="")).made
     without = ordered(
