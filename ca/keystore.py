@@ -89,6 +89,12 @@ class SigningKey:
     def issue_list(self, listed: ListToBeSigned) -> x509.CertificateRevocationList:
         return listed.builder().sign(self.__private, self._hash)
 
+    def sign_request(
+        self, builder: x509.CertificateSigningRequestBuilder
+    ) -> x509.CertificateSigningRequest:
+        """A request for this key's own certificate, for an authority elsewhere to sign."""
+        return builder.sign(self.__private, self._hash)
+
     def _pkcs8(self) -> bytes:
         return self.__private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
