@@ -4,13 +4,15 @@
     hold(certificate=found, by=me, at=now)
     release(certificate=found, by=me, at=now)
 
-Each marks the issuer's list as stale and nudges the signer, which signs the next one; the list of a
-root waits for its passphrase. Reasons: RFC 5280 section 5.3.1.
+Each marks the issuer's list as stale and nudges the signer, which signs the next delta and, while
+it is small, the next full list; the list of a root waits for its passphrase, and has no delta.
+Reasons: RFC 5280 section 5.3.1.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
@@ -26,6 +28,10 @@ from core.nudge import nudge
 
 SIGN_LIST = "ca.sign_list"
 HOLD = "certificateHold"
+# A revocation may be stored this long after the time it bears: the delta reaches back so far.
+UNSEEN = timedelta(minutes=10)
+# A list of a million entries takes about ten seconds, on a slow machine longer.
+LEASE_SECONDS = 600
 # What a certificate can be revoked for. A hold is its own verb; "removeFromCRL" is no reason.
 REASONS = (
     "unspecified",
@@ -144,25 +150,54 @@ def _move(
 def prepare_list(
     *, issuer: Issuer, certificate: x509.Certificate, number: int, at: datetime, days: int
 ) -> crl.ListToBeSigned:
-    """The full list of what this issuer has revoked or put on hold and has not yet expired."""
-    revoked = (
-        issuer.certificates.filter(
-            state__in=[Certificate.REVOKED, Certificate.HELD], not_after__gt=at
-        ).values_list("serial", "revoked_at", "revocation_reason")
-        if issuer.pk
-        else []
+    """The full list of what this issuer has revoked or put on hold.
+
+    What has expired stays for one more life of a list: RFC 5280 section 3.3 wants it on at least
+    one list that was signed after its end.
+    """
+    revoked = _on_lists(issuer, ended_after=at - timedelta(days=days)) if issuer.pk else []
+    return crl.prepare(
+        issuer=certificate,
+        number=number,
+        revoked=revoked,
+        at=at,
+        days=days,
+        freshest=issuer.delta_address,
     )
-    entries = [
-        crl.Revoked(int(serial, 16), when, x509.ReasonFlags(reason) if reason else None)
-        for serial, when, reason in revoked
-    ]
-    return crl.prepare(issuer=certificate, number=number, revoked=entries, at=at, days=days)
+
+
+def _on_lists(
+    issuer: Issuer, *, ended_after: datetime, since: datetime | None = None
+) -> Iterator[crl.Revoked]:
+    found = issuer.certificates.filter(revoked_at__isnull=False, not_after__gt=ended_after)
+    if since is not None:
+        found = found.filter(revoked_at__gte=since)
+    rows = found.values_list("serial", "revoked_at", "revocation_reason")
+    reasons = {flag.value: flag for flag in x509.ReasonFlags}
+    for serial, when, reason in rows.iterator(chunk_size=10_000):
+        yield crl.Revoked(int(serial, 16), when, reasons.get(reason))
+
+
+def _taken_off(issuer: Issuer, *, ended_after: datetime, since: datetime) -> Iterator[crl.Revoked]:
+    rows = issuer.certificates.filter(
+        released_at__gte=since, revoked_at=None, not_after__gt=ended_after
+    ).values_list("serial", "released_at")
+    for serial, when in rows.iterator(chunk_size=10_000):
+        yield crl.Revoked(int(serial, 16), when, x509.ReasonFlags.remove_from_crl)
+
+
+def _changed(issuer: Issuer, *, since: datetime, at: datetime) -> Iterator[crl.Revoked]:
+    """What was revoked, held or released since a list was signed; a little more does no harm."""
+    since -= UNSEEN
+    ended_after = at - timedelta(days=crl.DAYS)
+    yield from _on_lists(issuer, ended_after=ended_after, since=since)
+    yield from _taken_off(issuer, ended_after=ended_after, since=since)
 
 
 def list_fields(
     prepared: crl.ListToBeSigned, signed: x509.CertificateRevocationList
 ) -> dict[str, Any]:
-    """The columns of a `RevocationList` for a signed list."""
+    """The columns of a `RevocationList` for a signed full list."""
     return {
         "number": prepared.number,
         "this_update": prepared.this_update,
@@ -173,23 +208,61 @@ def list_fields(
     }
 
 
+def _delta_fields(
+    prepared: crl.ListToBeSigned, signed: x509.CertificateRevocationList, base_at: datetime
+) -> dict[str, Any]:
+    return {
+        "delta_base": prepared.base,
+        "delta_base_at": base_at,
+        "delta_number": prepared.number,
+        "delta_this_update": prepared.this_update,
+        "delta_next_update": prepared.next_update,
+        "delta_entries": len(prepared.revoked),
+        "delta_der": signed.public_bytes(Encoding.DER),
+    }
+
+
 def renew_list(*, listed: RevocationList, by: Operator | None, at: datetime) -> None:
-    """Sign the issuer's next full list; the row is claimed."""
-    issuer = listed.issuer
-    prepared = prepare_list(
-        issuer=issuer, certificate=issuer.parsed, number=listed.number + 1, at=at, days=crl.DAYS
-    )
+    """Sign the issuer's next delta, and its next full list where that is due; the row is claimed.
+
+    A small full list is signed every time, a large one at most every `crl.LARGE_EVERY`: what it
+    does not say yet, its delta says.
+    """
+    issuer, certificate, number = listed.issuer, listed.issuer.parsed, listed.next_number
+    leases.renew(listed, at=at, seconds=LEASE_SECONDS)
+    lags = any(True for _ in _changed(issuer, since=listed.this_update + UNSEEN, at=at))
+    full = None
+    if listed.full_is_due(at, lags=lags):
+        full = prepare_list(
+            issuer=issuer, certificate=certificate, number=number, at=at, days=crl.DAYS
+        )
+    base, base_at = listed.base_for_delta(at)
+    changed = _changed(issuer, since=base_at, at=at)
+    delta = crl.prepare_delta(issuer=certificate, number=number, base=base, changed=changed, at=at)
     key = keystore.load(issuer.key_sealed, key_id=issuer.key_id)
-    signed = key.issue_list(prepared)
+    fields = _delta_fields(delta, key.issue_list(delta), base_at)
+    due = [crl.renew_at(delta)]
+    if full is not None:
+        fields |= list_fields(full, key.issue_list(full))
+        due.append(fields["renew_at"])
+    else:
+        due.append(listed.this_update + crl.LARGE_EVERY if lags else listed.half_life)
+    fields["renew_at"] = min(due)
     with transaction.atomic():
-        leases.release(listed, **list_fields(prepared, signed))
+        leases.release(listed, **fields)
         caught_up(listed)
         audit.record(
             by=by,
             at=at,
             action="ca.list.signed",
             subject=issuer.name,
-            detail={"number": prepared.number, "entries": len(prepared.revoked)},
+            detail={
+                "number": number,
+                "full": full is not None,
+                "entries": listed.entries,
+                "delta_from": base,
+                "delta_entries": listed.delta_entries,
+            },
         )
 
 

@@ -123,6 +123,17 @@ class Certificate(models.Model):
             models.Index(fields=["not_after", "id"], name="ca_cert_by_end"),
             models.Index(fields=["state", "not_after", "id"], name="ca_cert_by_state"),
             models.Index(fields=["issuer", "not_after", "id"], name="ca_cert_by_issuer"),
+            # For revocation lists: what is on one, and what changed since.
+            models.Index(
+                fields=["issuer", "revoked_at"],
+                condition=Q(revoked_at__isnull=False),
+                name="ca_cert_revoked",
+            ),
+            models.Index(
+                fields=["issuer", "released_at"],
+                condition=Q(released_at__isnull=False),
+                name="ca_cert_released",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -117,7 +117,20 @@ class Issuer(models.Model):
         if not self.origin:
             return Addresses()
         base = f"{self.origin}/pki/{self.public_id}"
-        return Addresses(issuer=f"{base}.crt", crl=f"{base}.crl")
+        ocsp = f"{base}/ocsp" if self.has_key_at_hand else ""
+        return Addresses(issuer=f"{base}.crt", crl=f"{base}.crl", ocsp=ocsp)
+
+    @property
+    def delta_address(self) -> str:
+        """Where its delta lists are, "" for nowhere."""
+        if not self.origin or not self.has_key_at_hand:
+            return ""
+        return f"{self.origin}/pki/{self.public_id}-delta.crl"
+
+    @property
+    def has_key_at_hand(self) -> bool:
+        """Whether the signer can sign for it without asking: its lists, its OCSP responder."""
+        return self.key_kept in self.AT_HAND
 
     def able_to_issue(self, at: datetime) -> bool:
         certificate = self.certificate
