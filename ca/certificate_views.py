@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from ca import describe, profiles, revocation, wording
+from ca import describe, export, profiles, revocation, wording
 from ca.forms.certificates import RevokeForm
 from ca.models import Certificate, Order
 from core import roles
@@ -84,34 +82,14 @@ def _revocation(request: HttpRequest, found: Certificate) -> dict[str, Any]:
     }
 
 
-FORMS = {
-    "pem": ("pem", "application/x-pem-file"),
-    "chain": ("chain.pem", "application/x-pem-file"),
-    "fullchain": ("fullchain.pem", "application/x-pem-file"),
-    "root": ("root.pem", "application/x-pem-file"),
-    "der": ("cer", "application/pkix-cert"),
-    "text": ("txt", "text/plain; charset=utf-8"),
-}
-
-
-def content_of(found: Certificate, form: str) -> bytes:
-    """The bytes of a download; `form` is one of `FORMS`."""
-    parsed = found.parsed
-    texts = {
-        "pem": lambda: found.pem,
-        "chain": lambda: found.chain_pem,
-        "fullchain": lambda: found.fullchain_pem,
-        "root": lambda: found.root_pem,
-        "text": lambda: describe.text(parsed),
-    }
-    return parsed.public_bytes(Encoding.DER) if form == "der" else texts[form]().encode()
-
-
 def download_of(found: Certificate, form: str) -> HttpResponse:
-    ending, kind = FORMS[form]
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", found.title.replace("*", "wildcard")).strip("-.")
-    response = HttpResponse(content_of(found, form), content_type=kind)
-    response["Content-Disposition"] = f'attachment; filename="{stem or found.serial}.{ending}"'
+    """The answer that saves it as a file; `form` is one of `export.FORMS`."""
+    return saved(export.content_of(found, form), export.FORMS[form], export.file_name(found, form))
+
+
+def saved(content: bytes, form: export.Form, name: str) -> HttpResponse:
+    response = HttpResponse(content, content_type=form.kind)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     return response
 
@@ -119,6 +97,6 @@ def download_of(found: Certificate, form: str) -> HttpResponse:
 @require_GET
 @requires("ca.view")
 def download(request: HttpRequest, pk: int, form: str) -> HttpResponse:
-    if form not in FORMS:
+    if form not in export.FORMS:
         raise Http404
     return download_of(get_object_or_404(Certificate, pk=pk), form)

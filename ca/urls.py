@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from django.urls import path
 
-from ca import authority_views, certificate_views, issue_views, revocation_views, views
+from ca import (
+    authority_views,
+    certificate_views,
+    export_views,
+    issue_views,
+    revocation_views,
+    views,
+)
 
 app_name = "ca"
 urlpatterns = [
     path("", views.certificates, name="certificates"),
     path("<int:pk>/", certificate_views.certificate, name="certificate"),
     path("<int:pk>/download/<slug:form>", certificate_views.download, name="download"),
+    path("<int:pk>/bundle/", export_views.bundle, name="bundle"),
     path("<int:pk>/revoke", revocation_views.revoke, name="revoke"),
     path("<int:pk>/hold", revocation_views.hold, name="hold"),
     path("<int:pk>/release", revocation_views.release, name="release"),

@@ -26,6 +26,7 @@ WORDS = {
     "ca.authority.made": _("Authority made"),
     "ca.ceremony.refused": _("Use of the root refused"),
     "ca.ceremony.requested": _("Use of the root asked for"),
+    "ca.certificate.bundled": _("Certificate handed out with its key"),
     "ca.certificate.issued": _("Certificate issued"),
     "ca.certificate.held": _("Certificate put on hold"),
     "ca.certificate.released": _("Certificate taken off hold"),

@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Field, Router, Schema
 
-from ca import issuance, lists, revocation
+from ca import export, issuance, lists, revocation
 from ca.api.common import operator_of
-from ca.certificate_views import FORMS, download_of
+from ca.certificate_views import download_of
 from ca.models import Certificate
 from core.api_auth import Token
 from core.models import Operator
@@ -103,10 +103,11 @@ def certificate(request: HttpRequest, pk: int) -> CertificateOut:
 
 @router.get("/certificates/{pk}/download/{form}", auth=Token("ca:read"))
 def download(request: HttpRequest, pk: int, form: str) -> HttpResponse:
-    """`form` is pem, chain, fullchain, root, der or text."""
+    """`form` is pem, chain, fullchain, root, der, text, p7b, p7b-pem, p12, p12-compatible or
+    mobileconfig. Both p12 are trust stores under the passphrase "changeit"; they hold no key."""
     found = get_object_or_404(Certificate, pk=pk)
-    if form not in FORMS:
-        raise issuance.IssuanceRefused("form_unknown", value=form, forms=", ".join(FORMS))
+    if form not in export.FORMS:
+        raise issuance.IssuanceRefused("form_unknown", value=form, forms=", ".join(export.FORMS))
     return download_of(found, form)
 
 

@@ -14,13 +14,13 @@ from typing import Any
 from django.utils.translation import gettext
 
 from ca.lints import Finding
-from ca.wording import authorities, requests
+from ca.wording import authorities, renewal, requests
 from ca.wording.labels import LABELS, LINTS, PROFILES, REASONS, STEPS
 
 __all__ = ["LABELS", "LINTS", "PROFILES", "REASONS", "SENTENCES", "STEPS", "finding", "sentence"]
 
 # One table a subject; a code stands in one of them only.
-TABLES = (requests.SENTENCES, authorities.SENTENCES)
+TABLES = (requests.SENTENCES, authorities.SENTENCES, renewal.SENTENCES)
 SENTENCES: Mapping[str, Any] = {code: text for table in TABLES for code, text in table.items()}
 
 
