@@ -4,8 +4,9 @@
     csr.public_key, csr.key_id, csr.names, csr.common_name
 
 A request proves by its own signature that its maker holds the key; it proposes names; its other
-wishes (extensions, attributes) are ignored, since the profile decides. Sources: RFC 2986 (PKCS#10),
-RFC 7468 (PEM), RFC 5280 section 4.2.1.6.
+wishes (extensions, attributes) are ignored, since the profile decides, also which kinds of name it
+carries. Sources: RFC 2986 (PKCS#10), RFC 7468 (PEM), RFC 5280 sections 4.1.2.6 (emailAddress in a
+subject) and 4.2.1.6.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -28,6 +30,8 @@ MOST_BYTES = 64 * 1024
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}
 _STRONG = (hashes.SHA256, hashes.SHA384, hashes.SHA512, hashes.SHA3_256, hashes.SHA3_384)
+# "Mail server of the sales office" is a fine common name; a broken host name is not.
+_NOT_MEANT_AS_NAME = {"name_single_label", "name_label", "email_local", "email_domain"}
 
 
 class BadRequest(ValueError):
@@ -51,15 +55,18 @@ class Csr:
     common_name: str
 
 
-def parse(source: str | bytes) -> Csr:
-    """Read a request in PEM (text around it is ignored) or DER, or raise `BadRequest`."""
+def parse(source: str | bytes, *, authority: bool = False) -> Csr:
+    """Read a request in PEM (text around it is ignored) or DER, or raise `BadRequest`.
+
+    `authority`: it is an authority's own, whose key may be Ed25519.
+    """
     raw = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else bytes(source)
     if len(raw) > MOST_BYTES:
         raise BadRequest("csr_too_big", most=f"{MOST_BYTES // 1024} KiB")
     if not raw.strip():
         raise BadRequest("csr_empty")
     request = _load(raw)
-    public_key = _public_key(request)
+    public_key = _public_key(request, authority=authority)
     _check_signature(request)
     proposed, common_name = _names(request)
     return Csr(
@@ -110,9 +117,12 @@ def _is_certificate(raw: bytes) -> bool:
     return True
 
 
-def _public_key(request: x509.CertificateSigningRequest) -> CertificatePublicKeyTypes:
+def _public_key(
+    request: x509.CertificateSigningRequest, *, authority: bool
+) -> CertificatePublicKeyTypes:
+    check = keys.check if authority else keys.check_leaf
     try:
-        return keys.check(request.public_key())
+        return check(request.public_key())
     except keys.BadKey as error:
         raise BadRequest(error.code, found=error.found) from error
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -124,7 +134,8 @@ def _check_signature(request: x509.CertificateSigningRequest) -> None:
         algorithm = request.signature_hash_algorithm
     except UnsupportedAlgorithm as error:
         raise BadRequest("csr_hash", found=request.signature_algorithm_oid.dotted_string) from error
-    if not isinstance(algorithm, _STRONG):
+    own_hash = algorithm is None and isinstance(request.public_key(), ed25519.Ed25519PublicKey)
+    if not own_hash and not isinstance(algorithm, _STRONG):
         raise BadRequest("csr_hash", found=algorithm.name.upper() if algorithm else "?")
     try:
         valid = request.is_signature_valid
@@ -143,7 +154,7 @@ def _names(request: x509.CertificateSigningRequest) -> tuple[tuple[names.Name, .
             if len(list(san)) > names.MOST_NAMES:
                 raise BadRequest("names_too_many", value=str(len(list(san))))
             for general in san:
-                if isinstance(general, x509.DNSName):
+                if isinstance(general, x509.DNSName | x509.RFC822Name):
                     texts.append(general.value)
                 elif isinstance(general, x509.IPAddress):
                     texts.append(str(general.value))
@@ -153,6 +164,7 @@ def _names(request: x509.CertificateSigningRequest) -> tuple[tuple[names.Name, .
             pass
         common = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         common_name = str(common[0].value) if common else ""
+        mailboxes = request.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
     except BadRequest:
         raise
     except Exception as error:  # extensions are decoded lazily
@@ -163,11 +175,11 @@ def _names(request: x509.CertificateSigningRequest) -> tuple[tuple[names.Name, .
             try:
                 found = (names.parse(common_name),)
             except names.BadName as error:
-                # "Mail server of the sales office" is a fine common name; a broken host name is not
-                if error.code not in {"name_single_label", "name_label", "name_control"}:
+                words = error.code == "name_control" and common_name.isprintable()
+                if error.code not in _NOT_MEANT_AS_NAME and not words:
                     raise
-                if error.code == "name_control" and not common_name.isprintable():
-                    raise
+        if not found and mailboxes:
+            found = (names.parse(str(mailboxes[0].value)),)
     except names.BadName as error:
         raise BadRequest(error.code, value=error.value) from error
     return found, common_name

@@ -10,17 +10,18 @@ Codes are those of `ca.wording.LABELS`. The text download (`text`) is laid out l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from ca import keys
 from ca.names import Name
+from ca.profiles import PURPOSES
 from ca.template import ToBeSigned
 
 _USAGES = {
@@ -32,11 +33,10 @@ _USAGES = {
     "key_cert_sign": "keyCertSign",
     "crl_sign": "cRLSign",
 }
-_PURPOSES = {
-    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
-    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
-    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
-    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
+_PURPOSES = {oid: name for name, oid in PURPOSES.items()}
+_ACCESS = {
+    "ocsp": AuthorityInformationAccessOID.OCSP,
+    "issuer_address": AuthorityInformationAccessOID.CA_ISSUERS,
 }
 _SHORT = {NameOID.COMMON_NAME: "CN", NameOID.ORGANIZATION_NAME: "O", NameOID.COUNTRY_NAME: "C"}
 
@@ -115,10 +115,9 @@ def fields(parts: Parts) -> list[Field]:
         Field("key_id", (keys.key_id(parts.public_key),), mono=True),
     ]
     for extension in parts.extensions:
-        field = _extension(extension.value)
-        if field is not None:
-            found.append(Field(field.code, field.values, field.mono, extension.critical))
-        else:
+        known = list(_extension(extension.value))
+        found += [replace(field, critical=extension.critical) for field in known]
+        if not known:
             oid = extension.oid.dotted_string
             found.append(Field("other", (oid,), mono=True, critical=extension.critical))
     return found
@@ -129,38 +128,43 @@ def _moment(at: datetime) -> str:
 
 
 def _general(value: x509.GeneralName) -> str:
-    if isinstance(value, x509.DNSName):
+    if isinstance(value, x509.DNSName | x509.RFC822Name):
         shown = Name("dns", value.value).shown()
         return value.value if shown == value.value else f"{value.value} ({shown})"
     return str(value.value)
 
 
-def _extension(value: x509.ExtensionType) -> Field | None:
+def _extension(value: x509.ExtensionType) -> Iterator[Field]:
     if isinstance(value, x509.SubjectAlternativeName):
-        return Field("names", tuple(_general(each) for each in value))
-    if isinstance(value, x509.KeyUsage):
+        yield Field("names", tuple(_general(each) for each in value))
+    elif isinstance(value, x509.KeyUsage):
         used = [label for attribute, label in _USAGES.items() if getattr(value, attribute)]
-        return Field("key_usage", (", ".join(used),))
-    if isinstance(value, x509.ExtendedKeyUsage):
+        yield Field("key_usage", (", ".join(used),))
+    elif isinstance(value, x509.ExtendedKeyUsage):
         purposes = [_PURPOSES.get(each, each.dotted_string) for each in value]
-        return Field("extended_key_usage", (", ".join(purposes),))
-    if isinstance(value, x509.BasicConstraints):
+        yield Field("extended_key_usage", (", ".join(purposes),))
+    elif isinstance(value, x509.BasicConstraints):
         length = f", pathlen:{value.path_length}" if value.path_length is not None else ""
-        return Field("basic_constraints", (f"CA:{str(value.ca).upper()}{length}",))
-    if isinstance(value, x509.NameConstraints):
-        return Field("name_constraints", tuple(_constraints(value)))
-    if isinstance(value, x509.SubjectKeyIdentifier):
-        return Field("subject_key_identifier", (hexed(value.digest),), mono=True)
-    if isinstance(value, x509.AuthorityKeyIdentifier):
+        yield Field("basic_constraints", (f"CA:{str(value.ca).upper()}{length}",))
+    elif isinstance(value, x509.NameConstraints):
+        yield Field("name_constraints", tuple(_constraints(value)))
+    elif isinstance(value, x509.SubjectKeyIdentifier):
+        yield Field("subject_key_identifier", (hexed(value.digest),), mono=True)
+    elif isinstance(value, x509.AuthorityKeyIdentifier):
         identifier = hexed(value.key_identifier or b"")
-        return Field("authority_key_identifier", (identifier,), mono=True)
-    if isinstance(value, x509.CRLDistributionPoints):
+        yield Field("authority_key_identifier", (identifier,), mono=True)
+    elif isinstance(value, x509.CRLDistributionPoints):
         places = [str(each.value) for point in value for each in point.full_name or ()]
-        return Field("crl", tuple(places), mono=True)
-    if isinstance(value, x509.AuthorityInformationAccess):
-        places = [str(each.access_location.value) for each in value]
-        return Field("issuer_address", tuple(places), mono=True)
-    return None
+        yield Field("crl", tuple(places), mono=True)
+    elif isinstance(value, x509.AuthorityInformationAccess):
+        for code, method in _ACCESS.items():
+            places = [
+                str(each.access_location.value) for each in value if each.access_method == method
+            ]
+            if places:
+                yield Field(code, tuple(places), mono=True)
+    elif isinstance(value, x509.OCSPNoCheck):
+        yield Field("ocsp_no_check", ("id-pkix-ocsp-nocheck",))
 
 
 def _constraints(value: x509.NameConstraints) -> Iterator[str]:
@@ -195,7 +199,9 @@ _TITLES = {
     "subject_key_identifier": "X509v3 Subject Key Identifier",
     "authority_key_identifier": "X509v3 Authority Key Identifier",
     "crl": "X509v3 CRL Distribution Points",
-    "issuer_address": "Authority Information Access",
+    "ocsp": "Authority Information Access, OCSP",
+    "issuer_address": "Authority Information Access, CA Issuers",
+    "ocsp_no_check": "OCSP No Check",
     "fingerprint_sha256": "SHA-256 Fingerprint",
     "fingerprint_sha1": "SHA-1 Fingerprint",
     "other": "Extension",

@@ -7,9 +7,12 @@ A name is written as people write it and kept in one normal form:
     parse("*.example.test")       → Name("dns", "*.example.test")
     parse("192.0.2.1")            → Name("ip", "192.0.2.1")
     parse("2001:db8::1")          → Name("ip", "2001:db8::1")
+    parse("Wang@Example.TEST")    → Name("email", "Wang@example.test")           case of "Wang" kept
 
-Sources: RFC 1034 section 3.5 and RFC 5890 (labels), RFC 6125 section 6.4.3 (wildcards), RFC 5280
-section 4.2.1.6 (subject alternative names) and 4.2.1.10 (name constraints).
+Sources: RFC 1034 section 3.5 and RFC 5890 (labels), RFC 6125 section 6.4.3 (wildcards), RFC 5321
+section 4.5.3.1 and RFC 5322 section 3.4.1 (mail addresses), RFC 5280 section 4.2.1.6 (subject
+alternative names), 4.2.1.10 (name constraints) and 7.5 (comparing mail addresses), CA/B BR 3.2.2.6
+(wildcards over public suffixes), https://publicsuffix.org/list/.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import idna
 from cryptography import x509
+from publicsuffixlist import PublicSuffixList
 
 MOST_NAMES = 100
 # Top-level names that no registry sells: RFC 6761, RFC 6762 appendix G, ICANN's ".internal".
@@ -28,8 +33,16 @@ PRIVATE_TOPS = frozenset(
     {"internal", "private", "corp", "home", "lan", "intranet", "local", "localdomain", "test"}
 )
 LONGEST_DNS = 253
+LONGEST_LOCAL_PART = 64
+LONGEST_EMAIL = 254
+KINDS = frozenset({"dns", "ip", "email"})
 
+# A dot-atom without "*": in a name it would look like a wildcard, which no mail address has.
+_DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'+/=?^_`{|}~-]+)*\Z")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+_LIKE_A_NAME = re.compile(
+    r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\Z|\S*@\S*\Z|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\Z"
+)
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -50,7 +63,7 @@ class BadName(ValueError):
 
 @dataclass(frozen=True)
 class Name:
-    """One subject alternative name: `kind` is "dns" or "ip", `value` its normal form."""
+    """One subject alternative name: `kind` is one of `KINDS`, `value` its normal form."""
 
     kind: str
     value: str
@@ -58,14 +71,18 @@ class Name:
     def general_name(self) -> x509.GeneralName:
         if self.kind == "ip":
             return x509.IPAddress(ipaddress.ip_address(self.value))
+        if self.kind == "email":
+            return x509.RFC822Name(self.value)
         return x509.DNSName(self.value)
 
     def shown(self) -> str:
         """For people: A-labels are turned back where that is possible."""
-        if "xn--" not in self.value:
+        local, at, domain = self.value.rpartition("@")
+        if "xn--" not in domain:
             return self.value
+        wildcard, host = ("*.", domain[2:]) if domain.startswith("*.") else ("", domain)
         try:
-            return str(idna.decode(self.value))
+            return f"{local}{at}{wildcard}{idna.decode(host)}"
         except (idna.IDNAError, UnicodeError):
             return self.value
 
@@ -76,6 +93,8 @@ class Name:
 @dataclass(frozen=True)
 class Subtrees:
     """What an issuer is limited to: these domains with all below them, and these networks.
+
+    A domain permits its hosts and the mail addresses in it.
 
     Without any domain and network the issuer is not limited (`limited` is False). With one of the
     two, the other kind is not permitted at all.
@@ -94,11 +113,32 @@ class Subtrees:
         if name.kind == "ip":
             address = ipaddress.ip_address(name.value)
             return any(address in network for network in self.networks)
-        host = name.value.removeprefix("*.")
+        host = name.value.rpartition("@")[2].removeprefix("*.")
         return any(host == domain or host.endswith("." + domain) for domain in self.domains)
 
     def texts(self) -> list[str]:
         return [*self.domains, *(str(network) for network in self.networks)]
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    """Both sections: registries' suffixes, and the private ones such as github.io, whose names
+    belong to people who do not trust each other. The list comes with the package."""
+    return PublicSuffixList(accept_unknown=False)
+
+
+def is_public_suffix(domain: str) -> bool:
+    """Whether strangers hold the names right under `domain` (lower-case A-labels): "com.tw"."""
+    return bool(_public_suffixes().publicsuffix(domain) == domain)
+
+
+def looks_like_a_name(text: str) -> bool:
+    """Whether software that looks for a host or a mail address would take `text` for one.
+
+    OpenSSL holds a common name like this against the issuer's name constraints, also one with an
+    underscore; no person is called so.
+    """
+    return bool(_LIKE_A_NAME.match(text))
 
 
 def _ascii_domain(text: str, original: str) -> str:
@@ -128,6 +168,24 @@ def _ascii_domain(text: str, original: str) -> str:
     return ascii_text
 
 
+def _parse_email(text: str) -> Name:
+    local, _at, host = text.rpartition("@")
+    if not _DOT_ATOM.match(local):
+        raise BadName("email_local", text)
+    if len(local) > LONGEST_LOCAL_PART:
+        raise BadName("email_long", text)
+    if host.endswith("."):
+        raise BadName("name_trailing_dot", text)
+    if "*" in host:
+        raise BadName("name_wildcard_place", text)
+    domain = _ascii_domain(host, text)
+    if "." not in domain:
+        raise BadName("email_domain", text)
+    if len(local) + 1 + len(domain) > LONGEST_EMAIL:
+        raise BadName("email_long", text)
+    return Name("email", f"{local}@{domain}")
+
+
 def parse(text: str) -> Name:
     """The normal form of one name, or `BadName`."""
     text = text.strip(" \t\r\n")
@@ -139,6 +197,8 @@ def parse(text: str) -> Name:
         return Name("ip", str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))))
     except ValueError:
         pass
+    if "@" in text:
+        return _parse_email(text)
     wildcard = text.startswith("*.")
     host = text[2:] if wildcard else text
     if "*" in host:
@@ -146,8 +206,8 @@ def parse(text: str) -> Name:
     if host.endswith("."):
         raise BadName("name_trailing_dot", text)
     domain = _ascii_domain(host, text)
-    # A wildcard directly under a top-level name would speak for a whole registry.
-    if wildcard and "." not in domain:
+    # A wildcard right under a registry's suffix would speak for everybody who has a name there.
+    if wildcard and ("." not in domain or is_public_suffix(domain)):
         raise BadName("name_wildcard_wide", text)
     if not wildcard and "." not in domain:
         raise BadName("name_single_label", text)
@@ -186,7 +246,7 @@ def parse_subtrees(texts: Iterable[str]) -> Subtrees:
             if "/" in plain:
                 raise BadName("network_bad", text) from None
         domain = _ascii_domain(plain, text)
-        if "." not in domain and domain not in PRIVATE_TOPS:
+        if ("." not in domain and domain not in PRIVATE_TOPS) or is_public_suffix(domain):
             raise BadName("domain_wide", text)
         domains[domain] = None
     return Subtrees(tuple(domains), tuple(networks))
@@ -237,6 +297,13 @@ def _covers(subtree: x509.GeneralName, name: Name) -> bool | None:
         if domain.startswith("."):
             return host.endswith(domain)
         return not domain or host == domain or host.endswith("." + domain)
+    if isinstance(subtree, x509.RFC822Name) and name.kind == "email":
+        local, _at, host = name.value.rpartition("@")
+        wanted_local, at, domain = subtree.value.rpartition("@")
+        domain = domain.lower()
+        if at:
+            return local == wanted_local and host == domain
+        return host.endswith(domain) if domain.startswith(".") else host == domain
     if isinstance(subtree, x509.IPAddress) and name.kind == "ip":
         value = subtree.value
         if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):

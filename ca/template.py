@@ -12,9 +12,11 @@ second before the same time of day.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import EllipsisType
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -83,9 +85,19 @@ class ToBeSigned:
         return builder
 
 
-def random_serial() -> int:
-    """159 random bits, positive, at most 20 octets (RFC 5280 4.1.2.2)."""
-    return x509.random_serial_number()
+# The largest serial number of 20 octets whose first bit is not the sign (RFC 5280 4.1.2.2).
+LARGEST_SERIAL = (1 << 159) - 1
+
+
+def random_serial(*, above: int = 0) -> int:
+    """Positive, at most 20 octets, random in all of the space above `above` (RFC 5280 4.1.2.2).
+
+    Where fewer than 64 random bits are left above it, chance alone keeps serials apart.
+    """
+    room = LARGEST_SERIAL - above
+    if above <= 0 or room.bit_length() <= 64:
+        return x509.random_serial_number()
+    return above + 1 + secrets.randbelow(room)
 
 
 class BadSubject(ValueError):
@@ -187,24 +199,27 @@ def prepare(
     subject: Mapping[str, str] | None = None,
     addresses: Addresses = NOWHERE,
 ) -> ToBeSigned:
-    """A leaf certificate under `issuer`. `subject` may add C and O; CN follows from the names."""
+    """A leaf certificate under `issuer`. `subject` may add C and O; CN follows from the names, or
+    is the subject's own where the profile leaves that open."""
     fields = dict(subject or {})
-    fields["CN"] = common_name_of(names)
+    if not (profile.own_common_name and fields.get("CN")):
+        fields["CN"] = common_name_of(names)
     name = subject_name(fields)
     begin, end = validity(at=at, days=days, not_earlier=issuer.not_valid_before_utc)
     extensions = [
         _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
         _extension(profile.key_usage(public_key), critical=True),
         _extension(x509.ExtendedKeyUsage(profile.extended_key_usage)),
-        # RFC 5280 4.2.1.6: with an empty subject the alternative name is the subject
-        _extension(
-            x509.SubjectAlternativeName([each.general_name() for each in names]),
-            critical=not list(name),
-        ),
         _extension(x509.SubjectKeyIdentifier.from_public_key(public_key)),
         _extension(_authority_key_identifier(issuer)),
-        *_where_to_find(addresses),
     ]
+    if names:
+        # RFC 5280 4.2.1.6: with an empty subject the alternative name is the subject
+        general = x509.SubjectAlternativeName([each.general_name() for each in names])
+        extensions.append(_extension(general, critical=not list(name)))
+    extensions += (
+        [_extension(x509.OCSPNoCheck())] if profile.unchecked else _where_to_find(addresses)
+    )
     return ToBeSigned(
         profile=profile,
         subject=name,
@@ -228,14 +243,20 @@ def prepare_authority(
     serial: int,
     permitted: Subtrees = UNLIMITED,
     addresses: Addresses = NOWHERE,
+    path_length: int | EllipsisType | None = ...,
 ) -> ToBeSigned:
-    """An authority's certificate; `issuer` None makes a root, which signs itself."""
+    """An authority's certificate; `issuer` None makes a root, which signs itself.
+
+    `path_length`: how many levels of authorities may stand below it, None for any number; left
+    out, it is the profile's.
+    """
+    length = profile.path_length if isinstance(path_length, EllipsisType) else path_length
     name = subject_name(subject)
     begin, end = validity(
         at=at, days=days, not_earlier=issuer.not_valid_before_utc if issuer else None
     )
     extensions = [
-        _extension(x509.BasicConstraints(ca=True, path_length=profile.path_length), critical=True),
+        _extension(x509.BasicConstraints(ca=True, path_length=length), critical=True),
         _extension(profile.key_usage(), critical=True),
         _extension(x509.SubjectKeyIdentifier.from_public_key(public_key)),
     ]

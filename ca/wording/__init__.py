@@ -14,13 +14,39 @@ from typing import Any
 from django.utils.translation import gettext
 
 from ca.lints import Finding
-from ca.wording import authorities, renewal, requests
-from ca.wording.labels import LABELS, LINTS, PROFILES, REASONS, STEPS
+from ca.wording import authorities, profiles, renewal, requests
+from ca.wording.labels import (
+    LABELS,
+    LINTS,
+    NAME_KINDS,
+    PROFILES,
+    PURPOSES,
+    REASONS,
+    RULES,
+    STEPS,
+)
 
-__all__ = ["LABELS", "LINTS", "PROFILES", "REASONS", "SENTENCES", "STEPS", "finding", "sentence"]
+__all__ = [
+    "LABELS",
+    "LINTS",
+    "NAME_KINDS",
+    "PROFILES",
+    "PURPOSES",
+    "REASONS",
+    "RULES",
+    "SENTENCES",
+    "STEPS",
+    "finding",
+    "sentence",
+]
 
 # One table a subject; a code stands in one of them only.
-TABLES = (requests.SENTENCES, authorities.SENTENCES, renewal.SENTENCES)
+TABLES = (
+    requests.SENTENCES,
+    profiles.SENTENCES,
+    authorities.SENTENCES,
+    renewal.SENTENCES,
+)
 SENTENCES: Mapping[str, Any] = {code: text for table in TABLES for code, text in table.items()}
 
 

@@ -29,8 +29,15 @@ SENTENCES: Mapping[str, Any] = {
         "as in *.example.com."
     ),
     "name_wildcard_wide": _(
-        "“%(value)s” would speak for a whole top-level domain. Name the domain you run."
+        "“%(value)s” would speak for everybody who has a name under that public suffix. Name the "
+        "domain you run, as in *.example.com."
     ),
+    "email_local": _(
+        "“%(value)s” is not a mail address that a certificate can carry: before the @ stand ASCII "
+        "letters, digits, dots and a few signs."
+    ),
+    "email_domain": _("“%(value)s” has no full domain after its @. Write it as wang@example.com."),
+    "email_long": _("“%(value)s” is too long: at most 64 characters before the @, and 254 in all."),
     "name_single_label": _(
         "“%(value)s” has no domain. Write the full name that mail programs connect to, such as "
         "mail.example.com."
@@ -43,8 +50,8 @@ SENTENCES: Mapping[str, Any] = {
         "“%(value)s” is not a network. Write its first address and prefix, such as 192.0.2.0/24."
     ),
     "domain_wide": _(
-        "“%(value)s” is a whole top-level domain. Enter the domain of the organisation, such as "
-        "example.com."
+        "“%(value)s” is a public suffix, under which anybody can have a name. Enter the domain of "
+        "the organisation, such as example.com."
     ),
     # keys
     "key_rsa_small": _(
@@ -96,11 +103,42 @@ SENTENCES: Mapping[str, Any] = {
         "(openssl req -new -sha256)."
     ),
     "csr_name_kind": _(
-        "The request asks for a name of the kind %(found)s. A host certificate carries host names "
-        "and addresses only."
+        "The request asks for a name of the kind %(found)s. Certificates carry host names, IP "
+        "addresses and mail addresses only."
     ),
     # orders
     "profile_unknown": _("There is no kind of certificate called “%(value)s”."),
+    "profile_retired": _(
+        "The profile “%(value)s” is retired and takes no new orders. Choose another one."
+    ),
+    "profile_broken": _(
+        "The profile “%(value)s” asks for more than what it is a copy of. Edit it first."
+    ),
+    "profile_without_dns": _(
+        "“%(value)s” is a host name, which a certificate of this kind does not carry. Leave it "
+        "out, or ask for one for a mail host."
+    ),
+    "profile_without_ip": _(
+        "“%(value)s” is an IP address, which a certificate of this kind does not carry. Leave it "
+        "out, or ask for one for a mail host."
+    ),
+    "profile_without_email": _(
+        "“%(value)s” is a mail address, which a certificate of this kind does not carry. Leave it "
+        "out, or ask for one for a person."
+    ),
+    "profile_without_wildcards": _(
+        "“%(value)s” is a wildcard, which a certificate of this kind does not carry. Write each "
+        "name in full."
+    ),
+    "profile_without_names": _(
+        "“%(value)s” cannot be in it: a certificate of this kind carries no names, only a common "
+        "name."
+    ),
+    "common_name_missing": _("A certificate of this kind needs a common name (CN)."),
+    "common_name_foreign": _(
+        "The common name “%(value)s” looks like a name the certificate does not carry. Add it to "
+        "the names, or leave it out."
+    ),
     "issuer_unable": _(
         "“%(issuer)s” cannot sign now: it has expired, is no longer valid, or its key is not with "
         "the signer. Choose another issuing authority."
@@ -110,8 +148,7 @@ SENTENCES: Mapping[str, Any] = {
         "authority."
     ),
     "days_out_of_range": _(
-        "A certificate of this kind may live from 1 to %(most)s days. Longer ones are refused by "
-        "Apple's systems."
+        "A certificate of this kind may live from 1 to %(most)s days. Ask for fewer, and renew it."
     ),
     "names_outside": _(
         "“%(issuer)s” may only sign for %(permitted)s, and these are outside: %(names)s. Choose "

@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from ca import keystore, lints, names, profiles, template
+from ca import keystore, lints, names, profiles, template, wording
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
 RSA_KEY = rsa.generate_private_key(65537, 2048).public_key()
+ED25519 = ed25519.Ed25519PrivateKey.generate().public_key()
 WEAK = rsa.generate_private_key(65537, 1024).public_key()
 
 
@@ -96,6 +98,7 @@ LEAF_CASES: dict[str, Callable[[], template.ToBeSigned]] = {
     "validity_has_a_length": lambda: replace(leaf(), not_after=AT - timedelta(days=1)),
     "validity_is_within_the_issuers": lambda: leaf(at=AT + timedelta(days=1800)),
     "validity_is_within_the_profiles": lambda: leaf(days=826),
+    "only_responders_go_unchecked": lambda: swap(leaf(), x509.OCSPNoCheck()),
     "issuer_name_is_the_issuers": lambda: replace(leaf(), issuer=common_name("Other")),
     "subject_is_printable": lambda: replace(
         swap(leaf(), san(x509.DNSName("a.example.test"))), subject=common_name("a.example.test ")
@@ -215,8 +218,138 @@ def test_what_is_prepared_meets_every_rule(key, texts: list[str]) -> None:  # ty
     assert signed.not_valid_before_utc == AT - timedelta(hours=1)
 
 
+def other_issuer(*extensions: x509.ExtensionType) -> x509.Certificate:
+    """The issuing authority with other extensions: as somebody else may have made it."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(ISSUING.subject)
+        .issuer_name(ROOT.subject)
+        .public_key(ISSUING_KEY.public_key)
+        .serial_number(1 << 80)
+        .not_valid_before(ISSUING.not_valid_before_utc)
+        .not_valid_after(ISSUING.not_valid_after_utc)
+    )
+    for value in (x509.SubjectKeyIdentifier.from_public_key(ISSUING_KEY.public_key), *extensions):
+        builder = builder.add_extension(value, critical=False)
+    return builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+
+
+@pytest.mark.parametrize(
+    ("extensions", "expected"),
+    [
+        ((x509.BasicConstraints(True, None),), []),
+        ((x509.BasicConstraints(True, None), profiles.ROOT.key_usage()), []),
+        ((x509.BasicConstraints(False, None),), ["CA:FALSE"]),
+        ((), ["basicConstraints"]),
+        ((x509.BasicConstraints(True, None), usage(crl_sign=True)), ["keyCertSign"]),
+    ],
+)
+def test_an_issuer_that_may_not_sign(
+    extensions: tuple[x509.ExtensionType, ...], expected: list[str]
+) -> None:
+    found = lints.run(leaf(), issuer=other_issuer(*extensions))
+    assert [(each.lint, each.detail) for each in found] == [
+        ("issuer_may_sign", detail) for detail in expected
+    ]
+
+
+def test_a_leaf_of_nobody() -> None:
+    tbs = replace(without(leaf(), x509.SubjectAlternativeName), subject=x509.Name([]))
+    found = {each.lint for each in lints.run(tbs, issuer=ISSUING)}
+    assert found == {"alternative_name_is_present", "leaf_says_whose_it_is"}
+
+
+def of(profile: profiles.Profile, texts: tuple[str, ...], key=KEY, **subject: str):  # type: ignore[no-untyped-def]
+    return template.prepare(
+        profile=profile,
+        names=[names.parse(text) for text in texts],
+        public_key=key,
+        issuer=ISSUING,
+        days=profile.days,
+        at=AT,
+        serial=template.random_serial(),
+        subject=subject,
+    )
+
+
+@pytest.mark.parametrize(
+    ("tbs", "broken"),
+    [
+        (lambda: of(profiles.PERSON, ("wang@example.test",)), []),
+        (lambda: of(profiles.PERSON, ("wang@example.test",), RSA_KEY, CN="王大明"), []),
+        (
+            lambda: of(profiles.PERSON, ("wang@example.test",), CN="boss@example.test"),
+            ["common_name_is_among_the_names"],
+        ),
+        (
+            lambda: of(profiles.PERSON, ("wang@example.test",), CN="mail.example.test"),
+            ["common_name_is_among_the_names"],
+        ),
+        (
+            lambda: of(profiles.PERSON, ("mail.example.test",)),
+            ["names_are_of_the_profiles_kinds"],
+        ),
+        (
+            lambda: of(profiles.PERSON, ("wang@elsewhere.test",)),
+            ["names_are_within_the_constraints"],
+        ),
+        (
+            lambda: swap(
+                of(profiles.PERSON, ("wang@example.test",)), usage(digital_signature=True), True
+            ),
+            ["key_usage_fits"],
+        ),
+        (lambda: of(profiles.CLIENT, ("wang@example.test", "host.example.test")), []),
+        (
+            lambda: of(profiles.CLIENT, ("*.example.test",)),
+            ["names_are_of_the_profiles_kinds"],
+        ),
+        (lambda: of(profiles.CLIENT, ("192.0.2.1",)), None),
+        (lambda: of(profiles.OCSP, (), CN="Example Issuing: answers"), []),
+        (lambda: of(profiles.OCSP, ()), ["leaf_says_whose_it_is"]),
+        (
+            lambda: without(of(profiles.OCSP, (), CN="Responder"), x509.OCSPNoCheck),
+            ["only_responders_go_unchecked"],
+        ),
+        (
+            lambda: of(profiles.OCSP, ("mail.example.test",), CN="Responder"),
+            ["names_are_of_the_profiles_kinds"],
+        ),
+        (
+            lambda: of(profiles.HOST, ("wang@example.test",)),
+            ["names_are_of_the_profiles_kinds"],
+        ),
+        (lambda: swap(leaf(), san(x509.DNSName("192.0.2.1"))), None),
+        (
+            lambda: swap(leaf(), x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])),
+            ["extended_key_usage_is_the_profiles"],
+        ),
+        (lambda: leaf(ED25519), ["key_is_strong"]),
+    ],
+)
+def test_rules_know_the_profile(tbs, broken: list[str] | None) -> None:  # type: ignore[no-untyped-def]
+    """`None`: broken in more than one way."""
+    found = [each.lint for each in lints.run(tbs(), issuer=ISSUING)]
+    assert found == broken if broken is not None else len(found) > 1
+
+
+def test_an_authority_may_have_ed25519() -> None:
+    assert lints.run(authority(public_key=ED25519), issuer=None) == []
+
+
+def test_every_rule_has_its_verdict() -> None:
+    met = lints.verdicts(leaf(), ISSUING)
+    assert [each.lint for each in met] == [each.id for each in lints.ALL]
+    assert all(each.met and each.section for each in met)
+    broken = [each for each in lints.verdicts(leaf(serial=17), ISSUING) if not each.met]
+    assert [(each.lint, each.findings[0].detail) for each in broken] == [("serial_is_random", "11")]
+    assert set(wording.RULES) == {each.id for each in lints.ALL}
+
+
 def test_every_rule_is_tried() -> None:
     tried = set(LEAF_CASES) | {
+        "issuer_may_sign",
+        "leaf_says_whose_it_is",
         "alternative_name_is_present",
         "names_are_well_formed",
         "authority_has_a_subject",

@@ -21,6 +21,13 @@ from ca import names
         ("192.0.2.1", "ip", "192.0.2.1"),
         ("2001:DB8:0::1", "ip", "2001:db8::1"),
         ("[2001:db8::1]", "ip", "2001:db8::1"),
+        ("Wang@Example.TEST", "email", "Wang@example.test"),
+        ("wang.da-ming+x@郵件.example.test", "email", "wang.da-ming+x@xn--5nqv22n.example.test"),
+        ("*.郵件.example.test", "dns", "*.xn--5nqv22n.example.test"),
+        ("*.mail.internal", "dns", "*.mail.internal"),
+        ("*.example.com.tw", "dns", "*.example.com.tw"),
+        ("*.www.ck", "dns", "*.www.ck"),
+        ("com.tw", "dns", "com.tw"),
     ],
 )
 def test_normal_form(text: str, kind: str, value: str) -> None:
@@ -46,7 +53,27 @@ def test_normal_form(text: str, kind: str, value: str) -> None:
         ("300.0.2.1", "name_label"),
         ("192.0.2.1/24", "name_label"),
         ("ab--cd.example.test", "name_label"),
-        ("user@example.test", "name_label"),
+        ("*.com.tw", "name_wildcard_wide"),
+        ("*.co.uk", "name_wildcard_wide"),
+        ("*.台灣", "name_wildcard_wide"),
+        ("*.github.io", "name_wildcard_wide"),
+        ("*.anything.ck", "name_wildcard_wide"),
+        ("user@mail", "email_domain"),
+        ("@example.test", "email_local"),
+        (".user@example.test", "email_local"),
+        ("a..b@example.test", "email_local"),
+        ('"a"@example.test', "email_local"),
+        ("a@b@example.test", "email_local"),
+        ("*@example.test", "email_local"),
+        ("王@example.test", "email_local"),
+        ("user@*.example.test", "name_wildcard_place"),
+        ("user@example.test.", "name_trailing_dot"),
+        ("user@192.0.2.1", "name_label"),
+        ("user@[192.0.2.1]", "name_label"),
+        ("user@exa_mple.test", "name_label"),
+        ("u" * 65 + "@example.test", "email_long"),
+        ("wangwang@" + ".".join(["a" * 49] * 5), "email_long"),
+        ("user<b@example.test", "email_local"),
         ("http://example.test", "name_label"),
         ("☃.example.test", "name_idn"),
     ],
@@ -74,6 +101,10 @@ SUBTREES = names.parse_subtrees(["Example.TEST", ".corp.test", "192.0.2.0/24", "
         ("192.0.3.1", False),
         ("2001:db8:1::1", True),
         ("2001:db9::1", False),
+        ("wang@example.test", True),
+        ("wang@mail.example.test", True),
+        ("wang@notexample.test", False),
+        ("example.test@elsewhere.test", False),
     ],
 )
 def test_the_console_and_the_extension_agree(text: str, permitted: bool | None) -> None:
@@ -91,8 +122,16 @@ def test_the_console_and_the_extension_agree(text: str, permitted: bool | None) 
 @pytest.mark.parametrize(
     ("texts", "inside", "outside"),
     [
-        (["example.test"], ["a.example.test"], ["192.0.2.1", "2001:db8::1", "a.test.test"]),
-        (["192.0.2.0/24"], ["192.0.2.1"], ["a.example.test", "2001:db8::1", "198.51.100.1"]),
+        (
+            ["example.test"],
+            ["a.example.test", "a@example.test", "a@b.example.test"],
+            ["192.0.2.1", "2001:db8::1", "a.test.test", "a@test.test"],
+        ),
+        (
+            ["192.0.2.0/24"],
+            ["192.0.2.1"],
+            ["a.example.test", "2001:db8::1", "198.51.100.1", "a@example.test"],
+        ),
     ],
 )
 def test_a_kind_that_is_not_named_is_excluded(
@@ -124,6 +163,48 @@ def test_an_imported_issuers_exclusion_counts() -> None:
     assert names.within(extension, names.parse("mail.example.test"))
     assert not names.within(extension, names.parse("a.secret.example.test"))
     assert not names.within(extension, names.parse("192.0.2.9"))
+
+
+@pytest.mark.parametrize(
+    ("subtree", "inside", "outside"),
+    [
+        # RFC 5280 4.2.1.10: one mailbox, all of one host, all below a domain
+        ("Wang@example.test", ["Wang@example.test"], ["wang@example.test", "Li@example.test"]),
+        ("example.test", ["wang@example.test"], ["wang@mail.example.test"]),
+        (".example.test", ["wang@mail.example.test"], ["wang@example.test"]),
+    ],
+)
+def test_an_imported_issuers_mail_subtrees(
+    subtree: str, inside: list[str], outside: list[str]
+) -> None:
+    general = [x509.RFC822Name(subtree)]
+    only, never = x509.NameConstraints(general, None), x509.NameConstraints(None, general)
+    for text in inside:
+        assert names.within(only, names.parse(text)) and not names.within(never, names.parse(text))
+    for text in outside:
+        assert not names.within(only, names.parse(text)) and names.within(never, names.parse(text))
+    assert names.within(only, names.parse("mail.elsewhere.test")), "speaks of mail addresses only"
+
+
+@pytest.mark.parametrize("text", ["com.tw", "*.com.tw", ".co.uk", "github.io", "com", "台灣"])
+def test_an_issuer_is_not_let_loose_on_a_public_suffix(text: str) -> None:
+    with pytest.raises(names.BadName) as refused:
+        names.parse_subtrees([text])
+    assert refused.value.code == "domain_wide"
+
+
+def test_a_private_top_is_the_organisations_own() -> None:
+    assert names.parse_subtrees(["internal", "test"]).domains == ("internal", "test")
+
+
+@pytest.mark.parametrize("text", ["j.wang", "a_b.example", "x@y", "::1", "192.0.2.1", "-.-"])
+def test_what_others_take_for_a_name(text: str) -> None:
+    assert names.looks_like_a_name(text)
+
+
+@pytest.mark.parametrize("text", ["王大明", "J. Wang", "Wang Ta-ming", "mail", "王.大明", "Li: 2"])
+def test_what_nobody_takes_for_a_name(text: str) -> None:
+    assert not names.looks_like_a_name(text)
 
 
 def test_split_takes_what_people_type() -> None:
