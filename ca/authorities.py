@@ -25,19 +25,22 @@ from ca.ceremonies import (
     done,
     finish,
     make,
+    needed_passphrase,
     request,
     try_again,
 )
 from ca.making import insert, new_issuer, open_key, signed_list, store_list
 from ca.models import Ceremony, Issuer
+from ca.offline import accept, request_key, request_subordinate
 from ca.rehearsal import (
     NotMade,
     PassphraseRefused,
     checked,
-    linted_issuing,
-    linted_root,
+    issuing_to_be_signed,
+    root_to_be_signed,
     usable_parent,
 )
+from ca.reissue import request_reissue
 from ca.wishes import Wish
 from core.models import Operator
 
@@ -46,11 +49,15 @@ __all__ = [
     "NotMade",
     "NotRefused",
     "PassphraseRefused",
+    "accept",
     "make",
     "request_hierarchy",
     "request_issuing",
+    "request_key",
     "request_list",
+    "request_reissue",
     "request_root",
+    "request_subordinate",
     "try_again",
 ]
 
@@ -107,16 +114,6 @@ def request_list(*, root: Issuer, passphrase: str, by: Operator | None, at: date
 
 
 @sensitive_variables("passphrase")
-def needed_passphrase(issuer: Issuer, passphrase: str) -> str:
-    """The passphrase where the issuer's key needs one, "" where it does not."""
-    if issuer.key_kept != Issuer.UNDER_PASSPHRASE:
-        return ""
-    if not passphrase:
-        raise NotMade("passphrase_missing", field="passphrase")
-    return passphrase
-
-
-@sensitive_variables("passphrase")
 def _good_passphrase(wish: Wish, passphrase: str) -> None:
     parts = [part for part in (wish.root, wish.issuing) if part is not None]
     known = [text for part in parts for text in (part.name, part.organisation)]
@@ -142,7 +139,8 @@ def _carry_out(ceremony: Ceremony, passphrase: str, at: datetime, clock: Clock) 
     if wish.issuing is not None:
         key_below = keystore.generate(wish.issuing.algorithm)
         done(ceremony, "issuing_key", clock)
-        below = key.issue(linted_issuing(wish, key_below.public_key, above, root.addresses, at))
+        _tbs, linted = issuing_to_be_signed(wish, key_below.public_key, above, root.addresses, at)
+        below = key.issue(linted)
         made = new_issuer(
             name=wish.issuing.name,
             algorithm=wish.issuing.algorithm,
@@ -166,6 +164,8 @@ def _carry_out(ceremony: Ceremony, passphrase: str, at: datetime, clock: Clock) 
             insert(made, below, profile=profiles.SUBORDINATE.id, by=by, at=at)
         for listed in lists:
             store_list(listed, by=by, at=at)
+        if made is not None and wish.replaces:
+            Issuer.objects.filter(pk=wish.replaces, successor=None).update(successor=made)
         finish(ceremony, root=root, made=made, at=clock())
 
 
@@ -193,6 +193,7 @@ def _root(
     )
     root.key_sealed = keystore.seal_with_passphrase(key, passphrase, identity=root.identity)
     done(ceremony, "seal", clock)
-    certificate = key.issue(linted_root(wish.root, key.public_key, at))
+    _tbs, linted = root_to_be_signed(wish.root, key.public_key, at)
+    certificate = key.issue(linted)
     done(ceremony, "root", clock)
     return root, key, certificate

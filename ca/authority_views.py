@@ -161,7 +161,7 @@ def _steps(ceremony: Ceremony) -> list[dict[str, Any]]:
         state = "done" if step in ceremony.steps or ceremony.state == Ceremony.DONE else "todo"
         if state == "todo" and not any(row["state"] in ("busy", "failed") for row in rows):
             state = "failed" if ceremony.state == Ceremony.REFUSED else "busy"
-        rows.append({"state": state, "text": wording.STEPS[step]})
+        rows.append({"state": state, "text": wording.step(step)})
     return rows
 
 

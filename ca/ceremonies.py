@@ -214,6 +214,16 @@ def material(ceremony: Ceremony) -> bytes:
     return seal.open_as_signer(ceremony.material_sealed, context=_material_context(ceremony))
 
 
+@sensitive_variables("passphrase")
+def needed_passphrase(issuer: Issuer, passphrase: str) -> str:
+    """The passphrase where the issuer's key needs one, "" where it does not."""
+    if issuer.key_kept != Issuer.UNDER_PASSPHRASE:
+        return ""
+    if not passphrase:
+        raise NotMade("passphrase_missing", field="passphrase")
+    return passphrase
+
+
 def not_too_often(root: Issuer, at: datetime) -> None:
     """Refuse when the wrong passphrase was given for this root too often of late."""
     used = (

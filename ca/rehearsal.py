@@ -1,21 +1,26 @@
 """The rehearsal of a ceremony: what would be refused at its end is refused before it begins.
 
 `checked` gives a wish in its normal form, or raises `NotMade` with the field that is wrong. The
-ceremony itself uses the same `linted_root` and `linted_issuing` with the keys it has made.
+ceremony itself uses the same `root_to_be_signed` and `issuing_to_be_signed`, with the keys it has
+made.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from ca import keystore, lints, names, profiles, template, wishes, wording
+from ca import keys, keystore, lints, names, profiles, template, wishes, wording
 from ca.models import Issuer
 from ca.wishes import AuthorityWish, Wish
 from core.errors import Refusal
+
+# More levels than anybody needs; each is one more certificate in every handshake.
+MOST_LEVELS = 5
 
 
 class NotMade(Refusal):
@@ -44,6 +49,16 @@ def checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: dateti
     A stand-in key takes the place of those that are not made yet, so that the rehearsal meets the
     very rules the ceremony will meet.
     """
+    wish = normal(wish, unconstrained=unconstrained)
+    if under is not None:
+        usable_parent(under, at)
+        _nested(wish, under)
+    rehearse(wish, under=under, at=at)
+    return wish
+
+
+def normal(wish: Wish, *, unconstrained: bool) -> Wish:
+    """Names, domains and address in their normal form; nothing is taken that is there already."""
     try:
         permitted = wishes.normal_permitted(wish.permitted)
     except names.BadName as error:
@@ -54,28 +69,51 @@ def checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: dateti
         origin = wishes.normal_origin(wish.origin)
     except wishes.BadOrigin as error:
         raise NotMade(error.code, field="origin", value=error.value) from error
-    wish = Wish(wish.root, wish.issuing, () if unconstrained else permitted, origin)
-    if under is not None:
-        usable_parent(under, at)
     if wish.root and wish.issuing and wish.root.name == wish.issuing.name:
         raise NotMade("names_equal", field="issuing_name")
-    for field, each in (("root_name", wish.root), ("issuing_name", wish.issuing)):
+    for prefix, each in (("root", wish.root), ("issuing", wish.issuing)):
         if each is None:
             continue
         try:
             template.subject_name(each.subject())
         except template.BadSubject as error:
-            raise NotMade(error.code, field=field, value=error.value) from error
+            raise NotMade(error.code, field=f"{prefix}_name", value=error.value) from error
         if Issuer.objects.filter(name=each.name).exists():
-            raise NotMade("name_taken", field=field, value=each.name)
+            raise NotMade("name_taken", field=f"{prefix}_name", value=each.name)
+        if not wish.csr and each.algorithm not in keys.ALGORITHMS:
+            known = ", ".join(keys.ALGORITHMS)
+            field = f"{prefix}_algorithm"
+            raise NotMade("algorithm_unknown", field=field, value=each.algorithm, known=known)
+        if each.path_length is not None and not 0 <= each.path_length <= MOST_LEVELS:
+            raise NotMade("path_length_range", field=f"{prefix}_path_length", most=MOST_LEVELS)
+    return replace(wish, permitted=() if unconstrained else permitted, origin=origin)
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What would be signed with keys that are not made yet, for the preview."""
+
+    root: template.ToBeSigned | None = None
+    issuing: template.ToBeSigned | None = None
+
+
+def rehearse(wish: Wish, *, under: Issuer | None, at: datetime) -> Rehearsed:
+    """Every rule on every field, with stand-ins for the keys."""
     above = under.parsed if under is not None else None
+    addresses = under.addresses if under is not None else template.NOWHERE
+    root, issuing = None, None
     if wish.root is not None:
         stand_in = keystore.generate("p256")
-        linted = linted_root(wish.root, stand_in.public_key, at)
+        root, linted = root_to_be_signed(wish.root, stand_in.public_key, at)
         above = stand_in.issue(linted)
+        if wish.issuing is not None:
+            _levels_fit(wish.issuing, wish.root.path_length, wish.root.name)
     if wish.issuing is not None and above is not None:
-        linted_issuing(wish, keystore.generate("p256").public_key, above, template.NOWHERE, at)
-    return wish
+        if under is not None:
+            _levels_fit(wish.issuing, levels_below(under), under.name)
+        public_key = keystore.generate("p256").public_key
+        issuing, _linted = issuing_to_be_signed(wish, public_key, above, addresses, at)
+    return Rehearsed(root, issuing)
 
 
 def usable_parent(issuer: Issuer, at: datetime) -> None:
@@ -91,6 +129,68 @@ def usable_parent(issuer: Issuer, at: datetime) -> None:
             raise NotMade("root_ended", root=each.name)
 
 
+def path_length_of(certificate: x509.Certificate) -> int | None:
+    """The certificate's own limit; 0 for one that is no authority at all."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return 0
+    return found.path_length if found.ca else 0
+
+
+def levels_below(issuer: Issuer) -> int | None:
+    """How many levels of authorities may stand below it, by its own certificate and all above."""
+    limits = [
+        limit - depth
+        for depth, each in enumerate(issuer.path())
+        if (limit := path_length_of(each.parsed)) is not None
+    ]
+    return max(0, min(limits)) if limits else None
+
+
+def _levels_fit(wish: AuthorityWish, most: int | None, name: str) -> None:
+    if most is None:
+        return
+    if most < 1:
+        raise NotMade("path_length_none", root=name)
+    if (wish.path_length or 0) > most - 1:
+        raise NotMade("path_length_long", field="issuing_path_length", root=name, most=most - 1)
+
+
+def outside(above: names.Subtrees, below: names.Subtrees) -> list[str]:
+    """What `below` permits and `above` does not: empty when it is nested (RFC 5280 4.2.1.10)."""
+    if not above.limited:
+        return []
+    if not below.limited:
+        return ["*"]
+    domains = [
+        domain
+        for domain in below.domains
+        if not any(domain == each or domain.endswith("." + each) for each in above.domains)
+    ]
+    networks = [
+        str(network)
+        for network in below.networks
+        if not any(
+            network.version == each.version and network.subnet_of(each)  # type: ignore[arg-type]
+            for each in above.networks
+        )
+    ]
+    return [*domains, *networks]
+
+
+def _nested(wish: Wish, under: Issuer) -> None:
+    """Each authority's limits are within those of every one above it."""
+    for each in under.path():
+        wider = outside(each.subtrees, wish.subtrees)
+        if wider:
+            detail = {"root": each.name, "permitted": ", ".join(each.permitted)}
+            if wider == ["*"]:
+                raise NotMade("constraints_dropped", field="permitted", **detail)
+            wide = ", ".join(wider)
+            raise NotMade("constraints_wider", field="permitted", names=wide, **detail)
+
+
 def _require(tbs: template.ToBeSigned, above: x509.Certificate | None, field: str) -> lints.Linted:
     try:
         return lints.require(tbs, issuer=above)
@@ -99,13 +199,19 @@ def _require(tbs: template.ToBeSigned, above: x509.Certificate | None, field: st
         raise NotMade("lints", field=field, findings=findings) from error
 
 
-def linted_root(
+def _levels(profile: profiles.AuthorityProfile, wish: AuthorityWish) -> profiles.AuthorityProfile:
+    if wish.path_length is None:
+        return profile
+    return replace(profile, path_length=wish.path_length)
+
+
+def root_to_be_signed(
     wish: AuthorityWish, public_key: CertificatePublicKeyTypes, at: datetime
-) -> lints.Linted:
+) -> tuple[template.ToBeSigned, lints.Linted]:
     if not 1 <= wish.days <= profiles.ROOT.most_days:
         raise NotMade("days_long", field="root_days", most=profiles.ROOT.most_days)
     tbs = template.prepare_authority(
-        profile=profiles.ROOT,
+        profile=_levels(profiles.ROOT, wish),
         subject=wish.subject(),
         public_key=public_key,
         issuer=None,
@@ -113,30 +219,33 @@ def linted_root(
         at=at,
         serial=template.random_serial(),
     )
-    return _require(tbs, None, "root_name")
+    return tbs, _require(tbs, None, "root_name")
 
 
-def linted_issuing(
+def issuing_to_be_signed(
     wish: Wish,
     public_key: CertificatePublicKeyTypes,
     above: x509.Certificate,
     addresses: template.Addresses,
     at: datetime,
-) -> lints.Linted:
+    *,
+    floor: str = "",
+) -> tuple[template.ToBeSigned, lints.Linted]:
+    """`floor` is the issuer's `serial_floor`, in hexadecimal."""
     if wish.issuing is None:
         raise ValueError("no issuing authority is wished for")
     most = min(profiles.SUBORDINATE.most_days, template.most_days_under(above, at=at))
     if not 1 <= wish.issuing.days <= most:
         raise NotMade("days_long", field="issuing_days", most=most)
     tbs = template.prepare_authority(
-        profile=profiles.SUBORDINATE,
+        profile=_levels(profiles.SUBORDINATE, wish.issuing),
         subject=wish.issuing.subject(),
         public_key=public_key,
         issuer=above,
         days=wish.issuing.days,
         at=at,
-        serial=template.random_serial(),
+        serial=template.random_serial(above=int(floor or "0", 16)),
         permitted=wish.subtrees,
         addresses=addresses,
     )
-    return _require(tbs, above, "issuing_name")
+    return tbs, _require(tbs, above, "issuing_name")

@@ -33,13 +33,18 @@ class BadOrigin(ValueError):
 
 @dataclass(frozen=True)
 class AuthorityWish:
-    """An authority to be made. `algorithm` is one of `keys.ALGORITHMS`."""
+    """An authority to be made. `algorithm` is one of `keys.ALGORITHMS`.
+
+    `path_length`: how many authorities may stand below it in a chain (RFC 5280 4.2.1.9); None is
+    what the profile says: no limit for a root, 0 for an issuing authority.
+    """
 
     name: str
     algorithm: str
     days: int
     organisation: str = ""
     country: str = ""
+    path_length: int | None = None
 
     def subject(self) -> dict[str, str]:
         fields = {"C": self.country.upper(), "O": self.organisation, "CN": self.name}
@@ -48,10 +53,15 @@ class AuthorityWish:
 
 @dataclass(frozen=True)
 class Wish:
+    """`csr` is the request of an authority elsewhere; `replaces` the id of the issuer whose
+    successor this will be."""
+
     root: AuthorityWish | None = None
     issuing: AuthorityWish | None = None
     permitted: tuple[str, ...] = ()
     origin: str = ""
+    csr: str = ""
+    replaces: int | None = None
 
     @property
     def subtrees(self) -> names.Subtrees:
@@ -68,6 +78,8 @@ class Wish:
             issuing=AuthorityWish(**issuing) if issuing else None,
             permitted=tuple(stored.get("permitted", ())),
             origin=stored.get("origin", ""),
+            csr=stored.get("csr", ""),
+            replaces=stored.get("replaces"),
         )
 
 

@@ -18,19 +18,22 @@ ALGORITHM_CHOICES = list(ALGORITHM_LABELS.items())
 
 class IssuerQuerySet(models.QuerySet["Issuer"]):
     def roots(self) -> IssuerQuerySet:
-        return self.filter(parent=None)
+        """Those that sign themselves; one that waits for its certificate is none yet."""
+        return self.filter(parent=None, csr_pem="")
 
     def issuing(self) -> IssuerQuerySet:
         """Those that sign certificates for others than authorities."""
         return self.exclude(parent=None)
 
     def able_to_issue(self, at: datetime) -> IssuerQuerySet:
-        """Issuing authorities whose key the signer can use without asking anybody."""
+        """Issuing authorities whose key the signer can use without asking anybody; those that
+        have a successor come last."""
         return (
             self.issuing()
             .filter(key_kept__in=Issuer.AT_HAND, certificate__state=Certificate.VALID)
             .filter(retired_at=None)
             .filter(certificate__not_after__gt=at, certificate__not_before__lte=at)
+            .order_by(models.F("successor_id").asc(nulls_first=True), "name", "pk")
         )
 
     def by_public_id(self, public_id: str) -> IssuerQuerySet:
@@ -94,7 +97,12 @@ class Issuer(models.Model):
 
     @property
     def is_root(self) -> bool:
-        return self.parent_id is None
+        return self.parent_id is None and not self.is_waiting
+
+    @property
+    def is_waiting(self) -> bool:
+        """Its key is here, and a root elsewhere has yet to sign its certificate."""
+        return self.certificate_id is None and bool(self.csr_pem)
 
     @property
     def identity(self) -> str:
@@ -140,7 +148,19 @@ class Issuer(models.Model):
             and self.retired_at is None
             and certificate is not None
             and certificate.is_valid(at)
+            and all(
+                above.certificate is not None and above.certificate.is_valid(at)
+                for above in self.path()[1:]
+            )
         )
+
+    def in_charge(self, at: datetime) -> Issuer:
+        """Who signs now what this one would have: itself, or once it is retired its successor."""
+        found, seen = self, {self.pk}
+        while not found.able_to_issue(at) and found.successor and found.successor_id not in seen:
+            found = found.successor
+            seen.add(found.pk)
+        return found if found.able_to_issue(at) else self
 
     def path(self) -> list[Issuer]:
         """This issuer, its parent, … up to the root."""

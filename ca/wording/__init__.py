@@ -49,6 +49,14 @@ TABLES = (
 )
 SENTENCES: Mapping[str, Any] = {code: text for table in TABLES for code, text in table.items()}
 
+# What the steps of ceremonies are called, by subject.
+STEP_TABLES = (STEPS, authorities.STEPS)
+
+
+def step(code: str) -> str:
+    """A ceremony's step in the reader's language."""
+    return str(next((table[code] for table in STEP_TABLES if code in table), code))
+
 
 def sentence(code: str, detail: Mapping[str, Any] | None = None) -> str:
     """The sentence of `code`, or the code itself for one this version does not know."""
