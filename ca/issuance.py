@@ -221,14 +221,14 @@ def sign(*, order: Order, at: datetime) -> Certificate | None:
             subject=order.subject,
             at=at,
         )
-        key = keystore.load(issuer.key_sealed, key_id=issuer.key_id)
+        key = keystore.load(issuer.key_sealed, key_id=issuer.key_id, token=issuer.token)
+        signed = key.issue(linted)
     except IssuanceRefused as refusal:
         _refuse(order, refusal.code, refusal.detail, at)
         return None
-    except keystore.KeyUnusable:
-        _refuse(order, "key_unusable", {"issuer": issuer.name}, at)
+    except keystore.KeyUnusable as error:
+        _refuse(order, error.code, {"issuer": issuer.name, **error.detail}, at)
         return None
-    signed = key.issue(linted)
     check(signed, issuer=issuer.parsed, key_id=asked.key_id)
     with transaction.atomic():
         certificate = store(issuer=issuer, certificate=signed, profile=order.profile, at=at)

@@ -3,13 +3,14 @@
     key = generate("p256")
     blob = seal_with_passphrase(key, passphrase, identity="root …")    # a root, at rest
     key = open_with_passphrase(blob, passphrase, identity="root …")    # or WrongPassphrase
-    blob = seal_with_ring(key)                                         # an issuing authority
-    key = load(blob, key_id=…)                                         # cached, once a process
+    made = generate_at_hand("p256", label="…", on_token=False)         # an issuing authority
+    made.key, made.sealed, made.token                                  # under the ring, or a token
+    key = load(made.sealed, key_id=…, token=made.token)                # cached, once a process
     certificate = key.issue(linted)
 
-Keys never leave as bytes unless sealed, and a `SigningKey` shows nothing of itself. A key is
-checked when it is made; loading an RSA key checks its primes (36 to 253 ms), which is why a loaded
-one stays in the signer.
+Keys never leave as bytes unless sealed, those on a token (`ca.tokens`) not even so, and a
+`SigningKey` shows nothing of itself. A key is checked when it is made; loading an RSA key checks
+its primes (36 to 253 ms), which is why a loaded one stays in the signer.
 
 The passphrase's seal (all integers big-endian):
 
@@ -24,8 +25,11 @@ exchanged. Sources: RFC 9106 (Argon2id), NIST SP 800-38D (GCM), RFC 5958 (PKCS#8
 from __future__ import annotations
 
 import hmac
+import json
 import os
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from cryptography import x509
@@ -43,11 +47,27 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from ca import keys
+from ca import keys, tokens
 from ca.crl import ListToBeSigned
 from ca.lints import Linted
 from ca.passphrases import normal
+from ca.tokens import KeyUnusable
 from core import seal
+
+__all__ = [
+    "RING",
+    "AtHand",
+    "KeyUnusable",
+    "SigningKey",
+    "WrongPassphrase",
+    "forget",
+    "generate",
+    "generate_at_hand",
+    "load",
+    "open_with_passphrase",
+    "seal_with_passphrase",
+    "seal_with_ring",
+]
 
 RING = seal.AUTHORITY
 
@@ -62,10 +82,6 @@ MOST_MEMORY_KIB, MOST_PASSES, MOST_LANES = 1024 * 1024, 16, 16
 
 class WrongPassphrase(Exception):
     """The passphrase does not open the key (or the sealed key was changed)."""
-
-
-class KeyUnusable(Exception):
-    """The sealed key cannot be used: broken, exchanged, or not the certificate's."""
 
 
 class SigningKey:
@@ -164,32 +180,64 @@ def seal_with_ring(key: SigningKey) -> bytes:
     return seal.seal(RING, key._pkcs8(), context=_context(key.key_id))
 
 
+@dataclass(frozen=True)
+class AtHand:
+    """A new key that the signer can use without asking: sealed under the ring, or on a token."""
+
+    key: SigningKey
+    sealed: bytes = b""
+    token: Mapping[str, str] = field(default_factory=dict)
+
+    def discard(self) -> None:
+        """Its authority was not made after all: nothing stays on the token."""
+        if self.token:
+            tokens.destroy(self.token)
+
+
+def generate_at_hand(algorithm: str, *, label: str, on_token: bool = False) -> AtHand:
+    """A new issuing key; `label` is what the token's own tools will call it.
+
+    Raises `KeyUnusable` when the token does not make it.
+    """
+    if on_token:
+        private = tokens.generate(algorithm, label=label)
+        return AtHand(SigningKey(private), token=private.where)
+    key = generate(algorithm)
+    return AtHand(key, sealed=seal_with_ring(key))
+
+
 _loaded: dict[str, tuple[bytes, SigningKey]] = {}
 
 
-def load(blob: bytes, *, key_id: str) -> SigningKey:
-    """The issuing key `key_id`, opened the first time and kept.
+def load(blob: bytes, *, key_id: str, token: Mapping[str, str] | None = None) -> SigningKey:
+    """The issuing key `key_id`, opened the first time and kept: from `blob`, or on `token`.
 
-    Raises `core.seal.KeyNotHeld` outside the signer, `KeyUnusable` when the blob is not its key.
+    Raises `core.seal.KeyNotHeld` outside the signer, `KeyUnusable` when it is not that key, is not
+    there, or the token does not answer.
     """
-    blob = bytes(blob)
+    blob = json.dumps(dict(token), sort_keys=True).encode() if token else bytes(blob)
     kept = _loaded.get(key_id)
     if kept is not None and hmac.compare_digest(kept[0], blob):
         return kept[1]
+    key = SigningKey(tokens.find(token)) if token else _unsealed(blob, key_id)
+    if key.key_id != key_id:
+        raise KeyUnusable("the key is another authority's")
+    _loaded[key_id] = (blob, key)
+    return key
+
+
+def _unsealed(blob: bytes, key_id: str) -> SigningKey:
     try:
         der = seal.unseal(RING, blob, context=_context(key_id))
     except seal.SealBroken as error:
         raise KeyUnusable(str(error)) from error
-    key = _from_pkcs8(der)
-    if key.key_id != key_id:
-        raise KeyUnusable("the sealed key is another authority's")
-    _loaded[key_id] = (blob, key)
-    return key
+    return _from_pkcs8(der)
 
 
 def forget() -> None:
     """Drop every loaded key (a test, or a worker that gives its keys up)."""
     _loaded.clear()
+    tokens.forget()
 
 
 def _from_pkcs8(der: bytes) -> SigningKey:

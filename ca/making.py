@@ -40,14 +40,15 @@ def open_key(
         raise NotMade("key_elsewhere", root=issuer.name)
     try:
         if issuer.key_kept in Issuer.AT_HAND:
-            return keystore.load(issuer.key_sealed, key_id=issuer.key_id)
+            return keystore.load(issuer.key_sealed, key_id=issuer.key_id, token=issuer.token)
         # Several may have been asked for at once: each is looked at again when its turn comes.
         not_too_often(issuer, at)
         key = keystore.open_with_passphrase(issuer.key_sealed, passphrase, identity=issuer.identity)
     except keystore.WrongPassphrase:
         raise NotMade("wrong_passphrase", root=issuer.name) from None
-    except keystore.KeyUnusable:
-        raise NotMade("root_key_unusable", root=issuer.name) from None
+    except keystore.KeyUnusable as error:
+        code = "root_key_unusable" if error.code == "key_unusable" else error.code
+        raise NotMade(code, root=issuer.name, **error.detail) from None
     if key.key_id != issuer.key_id:
         raise NotMade("root_key_unusable", root=issuer.name)
     done(ceremony, "open", clock)

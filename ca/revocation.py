@@ -239,7 +239,7 @@ def renew_list(*, listed: RevocationList, by: Operator | None, at: datetime) -> 
     base, base_at = listed.base_for_delta(at)
     changed = _changed(issuer, since=base_at, at=at)
     delta = crl.prepare_delta(issuer=certificate, number=number, base=base, changed=changed, at=at)
-    key = keystore.load(issuer.key_sealed, key_id=issuer.key_id)
+    key = keystore.load(issuer.key_sealed, key_id=issuer.key_id, token=issuer.token)
     fields = _delta_fields(delta, key.issue_list(delta), base_at)
     due = [crl.renew_at(delta)]
     if full is not None:

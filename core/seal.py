@@ -13,6 +13,9 @@ it, both AES-256-GCM with the caller's `context` (what the secret is, and whose)
 What the web process has for the signer alone (a passphrase) goes through HPKE (RFC 9180, X25519,
 HKDF-SHA256, AES-256-GCM) to the signer's public key.
 
+Beside the rings, `keys/pkcs11.pin` may hold the PIN of a token with authorities' keys: the signer's
+alone, and there because the operator put it there.
+
 Each process loads the rings of its role before it gives up root; the files then belong to root
 alone and the process cannot read another's. Under one user the boundary is in code only.
 """
@@ -53,6 +56,7 @@ _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 _held: dict[str, list[tuple[bytes, bytes]]] = {}
 _signer_public: bytes | None = None
+_token_pin = ""
 
 
 class KeyNotHeld(Exception):
@@ -80,16 +84,24 @@ def ensure_keys(data: Path) -> None:
 
 def load(role: str, data: Path) -> None:
     """Read the rings of `role` into this process, and forget any other."""
-    global _signer_public
+    global _signer_public, _token_pin
     folder = Path(os.environ.get("CREDENTIALS_DIRECTORY") or data / "keys")
     _held.clear()
     for ring in ROLES[role]:
         _held[ring] = _parse((folder / f"{ring}.key").read_text())
     _signer_public = base64.b64decode((folder / "signer.pub").read_text())
+    pin = folder / "pkcs11.pin"
+    _token_pin = pin.read_text().strip() if AUTHORITY in _held and pin.is_file() else ""
 
 
 def held() -> Iterable[str]:
     return sorted(_held)
+
+
+def token_pin() -> str:
+    """The PIN of the token with authorities' keys, "" where there is none."""
+    _keys(AUTHORITY)
+    return _token_pin
 
 
 def signing_key(data: Path) -> str:

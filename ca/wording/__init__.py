@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext
 
 from ca.lints import Finding
-from ca.wording import authorities, profiles, renewal, requests
+from ca.wording import authorities, profiles, renewal, requests, tokens
 from ca.wording.labels import (
     LABELS,
     LINTS,
@@ -45,6 +45,7 @@ TABLES = (
     requests.SENTENCES,
     profiles.SENTENCES,
     authorities.SENTENCES,
+    tokens.SENTENCES,
     renewal.SENTENCES,
 )
 SENTENCES: Mapping[str, Any] = {code: text for table in TABLES for code, text in table.items()}
