@@ -40,8 +40,9 @@ if PRODUCTION:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
-    # Clients fetch these to check a certificate: plain http, as the certificates say.
-    SECURE_REDIRECT_EXEMPT = [r"^pki/"]
+    # Clients fetch these to check a certificate: plain http, as the certificates say. And a device
+    # that is to be told to trust the root cannot check the console's own certificate yet.
+    SECURE_REDIRECT_EXEMPT = [r"^pki/", r"^trust/", r"^static/"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000
 else:

@@ -15,6 +15,7 @@ urlpatterns = [
     path("settings/", include("mailadmin.settings_urls")),
     path("certificates/", include("ca.urls")),
     path("pki/", include("ca.public_urls")),
+    path("trust/", include("ca.trust_urls")),
     path("accounts/", include("accounts.urls")),
     path("hosts/", include("deploy.urls")),
     path("session/", include("mailadmin.session_urls")),
