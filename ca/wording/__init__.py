@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext
 
 from ca.lints import Finding
-from ca.wording import authorities, profiles, renewal, requests, tokens
+from ca.wording import authorities, importing, profiles, renewal, requests, tokens
 from ca.wording.labels import (
     LABELS,
     LINTS,
@@ -46,12 +46,13 @@ TABLES = (
     profiles.SENTENCES,
     authorities.SENTENCES,
     tokens.SENTENCES,
+    importing.SENTENCES,
     renewal.SENTENCES,
 )
 SENTENCES: Mapping[str, Any] = {code: text for table in TABLES for code, text in table.items()}
 
 # What the steps of ceremonies are called, by subject.
-STEP_TABLES = (STEPS, authorities.STEPS)
+STEP_TABLES = (STEPS, authorities.STEPS, importing.STEPS)
 
 
 def step(code: str) -> str:

@@ -99,8 +99,8 @@ SENTENCES: Mapping[str, Any] = {
     ),
     "import_too_many": _("At most %(most)s certificates can be imported at once."),
     "import_too_big": _("The files have more than %(most)s together. Choose fewer at once."),
-    "import_key_again": _(
-        "The key was erased when the import was refused. Choose it again on the page of the import."
+    "import_archive_damaged": _(
+        "The archive “%(name)s” is damaged or encrypted. Pack the folder again as .zip or .tar.gz."
     ),
     # notes about the root
     "root_ended": _(
@@ -136,6 +136,7 @@ SENTENCES: Mapping[str, Any] = {
     "left_is_request": _("A request, not a certificate."),
     "left_no_certificate": _("No certificate is in it."),
     "left_unreadable": _("The certificate in it is damaged."),
+    "left_stored": _("It was here already."),
     "left_missing": _(
         "The index says that it was revoked, but its certificate is not among the files: it cannot "
         "be on the new revocation list."
