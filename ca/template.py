@@ -262,6 +262,9 @@ def prepare_authority(
     ]
     if issuer is not None:
         extensions.append(_extension(_authority_key_identifier(issuer)))
+    else:
+        own = x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)
+        extensions.append(_extension(own))
     limits = constraints(permitted)
     if limits is not None:
         extensions.append(_extension(limits, critical=True))
