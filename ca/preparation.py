@@ -120,6 +120,21 @@ def _judge_subject(
         raise IssuanceRefused("common_name_foreign", value=common_name)
 
 
+def life(*, profile: profiles.Profile, issuer: Issuer, days: int | None, at: datetime) -> int:
+    """How many days a certificate will live: as asked, or the profile's life, shortened to the
+    issuer's when that ends earlier. Refuses an issuer that cannot sign, or not so long a life."""
+    if not issuer.able_to_issue(at):
+        raise IssuerUnable("issuer_unable", issuer=issuer.name)
+    above = issuer.parsed
+    most = min(profile.most_days, template.most_days_under(above, at=at))
+    if days is not None and not 1 <= days <= profile.most_days:
+        raise LifeRefused("days_out_of_range", most=profile.most_days)
+    if most < 1 or (days is not None and days > most):
+        end = f"{above.not_valid_after_utc:%Y-%m-%d}"
+        raise LifeRefused("issuer_too_short", issuer=issuer.name, end=end, most=most)
+    return days if days is not None else min(profile.days, most)
+
+
 def prepare(
     *,
     profile: profiles.Profile,
@@ -136,15 +151,8 @@ def prepare(
     Without a public key (it is still to be made) one of `key_algorithm` (of `keys.ALGORITHMS`)
     stands in for it. `subject` may have C and O, and CN where the profile leaves that open.
     """
-    if not issuer.able_to_issue(at):
-        raise IssuerUnable("issuer_unable", issuer=issuer.name)
+    life_days = life(profile=profile, issuer=issuer, days=days, at=at)
     above = issuer.parsed
-    most = min(profile.most_days, template.most_days_under(above, at=at))
-    if days is not None and not 1 <= days <= profile.most_days:
-        raise LifeRefused("days_out_of_range", most=profile.most_days)
-    if most < 1 or (days is not None and days > most):
-        end = f"{above.not_valid_after_utc:%Y-%m-%d}"
-        raise LifeRefused("issuer_too_short", issuer=issuer.name, end=end, most=most)
     _judge_names(profile, wanted)
     outside = names.outside(issuer.subtrees, wanted)
     if outside:
@@ -160,7 +168,7 @@ def prepare(
         names=wanted,
         public_key=public_key or _stand_in(key_algorithm),
         issuer=above,
-        days=days if days is not None else min(profile.days, most),
+        days=life_days,
         at=at,
         serial=template.random_serial(above=int(issuer.serial_floor or "0", 16)),
         subject=subject,
