@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from ca.models import Ceremony, Order, RevocationList
+from ca.models import Ceremony, Issuer, Order, Responder, RevocationList
 
 
 def orders(at: datetime) -> "QuerySet[Order]":
@@ -17,3 +17,10 @@ def ceremonies(at: datetime) -> "QuerySet[Ceremony]":
 
 def lists(at: datetime) -> "QuerySet[RevocationList]":
     return RevocationList.objects.due(at)
+
+
+def responders(at: datetime) -> "QuerySet[Issuer]":
+    """Issuers whose OCSP responder is missing, or is to have its next key."""
+    renewed = Responder.objects.due(at).values("issuer")
+    missing = Issuer.objects.able_to_answer(at).filter(responder=None).values("pk")
+    return Issuer.objects.filter(Q(pk__in=renewed) | Q(pk__in=missing))

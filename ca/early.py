@@ -7,6 +7,7 @@ redirect, no check of the host's name, no login, and one or two queries. Everyth
     /pki/<id>.crt          the issuer's certificate
     /pki/<id>.crl          its revocation list
     /pki/<id>-delta.crl    what changed since
+    /pki/<id>/ocsp         whether one of its certificates still counts; with GET, /ocsp/<request>
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from ca import public_views
+from ca import ocsp_views, public_views
 
 PREFIX = "/pki/"
-_ADDRESS = re.compile(r"/pki/(?P<id>[0-9a-f]{16})(?P<what>\.crt|\.crl|-delta\.crl)\Z")
+_ADDRESS = re.compile(
+    r"/pki/(?P<id>[0-9a-f]{16})(?P<what>\.crt|\.crl|-delta\.crl|/ocsp)(?:(?<=/ocsp)/(?P<rest>.*))?\Z",
+    re.DOTALL,
+)
 _VIEWS: dict[str, Callable[..., HttpResponseBase]] = {
     ".crt": public_views.issuer,
     ".crl": public_views.revocation_list,
@@ -36,7 +40,10 @@ class AnswerEarly:
         asked = _ADDRESS.match(path) if path.startswith(PREFIX) else None
         if asked is None:
             return self.get_response(request)
-        response = _VIEWS[asked["what"]](request, asked["id"])
+        if asked["what"] == "/ocsp":
+            response = ocsp_views.answer(request, asked["id"], asked["rest"] or "")
+        else:
+            response = _VIEWS[asked["what"]](request, asked["id"])
         if isinstance(response, HttpResponse) and response.status_code != 304:
             response["Content-Length"] = str(len(response.content))
             if request.method == "HEAD":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from ca import authorities, issuance, revocation
-from ca.models import Ceremony, Order, RevocationList
+from ca import authorities, issuance, responders, revocation
+from ca.models import Ceremony, Issuer, Order, Responder, RevocationList
 from core import leases
 
 
@@ -32,3 +32,13 @@ def sign_list(pk: int) -> None:
     listed = leases.claim(RevocationList.objects.due(at), pk, worker=leases.worker_name(), at=at)
     if listed is not None:
         revocation.renew_list(listed=listed, by=None, at=at)
+
+
+@shared_task(name=responders.RENEW_RESPONDER, ignore_result=True)
+def renew_responder(pk: int) -> None:
+    """`pk` is the issuer's: the first time there is no responder yet."""
+    at = timezone.now()
+    row = responders.row_of(Issuer.objects.get(pk=pk), at=at)
+    held = leases.claim(Responder.objects.due(at), row.pk, worker=leases.worker_name(), at=at)
+    if held is not None:
+        responders.renew(responder=held, by=None, at=at)

@@ -20,6 +20,7 @@ ROUTES: dict[str, Route] = {
     "ca.sign_order": Route("sign", due="ca.due.orders"),
     "ca.make_authority": Route("sign", due="ca.due.ceremonies"),
     "ca.sign_list": Route("sign", due="ca.due.lists"),
+    "ca.renew_responder": Route("sign", due="ca.due.responders"),
     "deploy.push_accounts": Route("now", due="deploy.due.pushes"),
     "deploy.carry_out": Route("work", due="deploy.due.rollouts"),
     "deploy.host_job": Route("work", due="deploy.due.jobs"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from django.db import models
@@ -34,6 +34,12 @@ class IssuerQuerySet(models.QuerySet["Issuer"]):
             .filter(retired_at=None)
             .filter(certificate__not_after__gt=at, certificate__not_before__lte=at)
             .order_by(models.F("successor_id").asc(nulls_first=True), "name", "pk")
+        )
+
+    def able_to_answer(self, at: datetime) -> IssuerQuerySet:
+        """Those whose OCSP responder the signer can give a certificate of at least a day."""
+        return self.filter(
+            key_kept__in=Issuer.AT_HAND, certificate__not_after__gt=at + timedelta(days=1)
         )
 
     def by_public_id(self, public_id: str) -> IssuerQuerySet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
+from django.db.models import Q
 
 from ca.models.certificates import Certificate
 from ca.models.issuers import Issuer
@@ -15,9 +16,9 @@ class ResponderQuerySet(models.QuerySet["Responder"]):
     def due(self, at: datetime) -> ResponderQuerySet:
         """Responders that the signer should renew: it can use the key, and the issuer lives."""
         return (
-            self.filter(renew_at__lte=at)
-            .filter(issuer__key_kept__in=Issuer.AT_HAND)
-            .filter(issuer__certificate__not_after__gt=at)
+            # One whose certificate was revoked is as good as none.
+            self.filter(Q(renew_at__lte=at) | ~Q(certificate__state=Certificate.VALID))
+            .filter(issuer__in=Issuer.objects.able_to_answer(at))
             .filter(unheld(at))
         )
 
