@@ -4,11 +4,15 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from ca.models import Ceremony, Issuer, Order, Responder, RevocationList
+from ca.models import Batch, Ceremony, Issuer, Order, Responder, RevocationList
 
 
 def orders(at: datetime) -> "QuerySet[Order]":
     return Order.objects.due(at)
+
+
+def batches(at: datetime) -> "QuerySet[Batch]":
+    return Batch.objects.due(at)
 
 
 def ceremonies(at: datetime) -> "QuerySet[Ceremony]":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from ca import authorities, issuance, responders, revocation
-from ca.models import Ceremony, Issuer, Order, Responder, RevocationList
+from ca import authorities, bulk, issuance, responders, revocation
+from ca.models import Batch, Ceremony, Issuer, Order, Responder, RevocationList
 from core import leases
 
 
@@ -16,6 +16,15 @@ def sign_order(pk: int) -> None:
     order = leases.claim(Order.objects.due(at), pk, worker=leases.worker_name(), at=at)
     if order is not None:
         issuance.sign(order=order, at=at)
+
+
+@shared_task(name=bulk.SIGN_BATCH, ignore_result=True)
+def sign_batch(pk: int) -> None:
+    """A few seconds of it; what is left is nudged again."""
+    at = timezone.now()
+    batch = leases.claim(Batch.objects.due(at), pk, worker=leases.worker_name(), at=at)
+    if batch is not None:
+        bulk.sign(batch=batch, clock=timezone.now)
 
 
 @shared_task(name=authorities.MAKE_AUTHORITY, ignore_result=True)

@@ -5,7 +5,7 @@ it itself). An order is one wish for a certificate. A ceremony is one use of a r
 passphrase: it makes a root with its issuing authority, or an issuing authority under a root.
 """
 
-from ca.models.batches import Batch
+from ca.models.batches import Batch, BatchPart
 from ca.models.ceremonies import Ceremony
 from ca.models.certificates import Certificate, CertificateQuerySet, search_text
 from ca.models.copies import ProfileCopy
@@ -20,6 +20,7 @@ from ca.models.responders import Responder
 __all__ = [
     "ALGORITHM_CHOICES",
     "Batch",
+    "BatchPart",
     "Ceremony",
     "Certificate",
     "CertificateQuerySet",

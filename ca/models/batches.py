@@ -19,10 +19,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
 
 class Batch(Asked):
-    """Requests that are signed in chunks; each chunk is stored with the count that it reaches.
+    """Requests that are signed part by part; each part is stored with the count that it reaches.
 
-    `requests` are PEM, in order. `refused` has one `{"index", "code", "detail"}` for each request
-    that could not be signed; the others were.
+    `refused` has one `{"index", "code", "detail"}` for each request that could not be signed; the
+    others were.
     """
 
     REQUESTED, SIGNING, DONE, REFUSED = "requested", "signing", "done", "refused"
@@ -32,12 +32,12 @@ class Batch(Asked):
         (DONE, _("done")),
         (REFUSED, _("refused")),
     ]
+    OPEN = (REQUESTED, SIGNING)
 
     state = models.CharField(_("state"), max_length=10, choices=STATES, default=REQUESTED)
     issuer = models.ForeignKey(Issuer, on_delete=models.PROTECT, related_name="batches")
     profile = models.CharField(_("profile"), max_length=20)
     days = models.PositiveIntegerField(_("days"))
-    requests = models.JSONField(default=list)
     total = models.PositiveIntegerField()
     # How many requests, from the first, are dealt with: signed or refused.
     done = models.PositiveIntegerField(default=0)
@@ -57,3 +57,29 @@ class Batch(Asked):
 
     def __str__(self) -> str:
         return f"#{self.pk} ({self.total})"
+
+    @property
+    def signed(self) -> int:
+        return self.done - len(self.refused)
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in self.OPEN
+
+
+class BatchPart(models.Model):
+    """The requests of a batch from `first` on, as PEM: a row that can be read and left alone,
+    while the batch's own is written again and again."""
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="parts")
+    first = models.PositiveIntegerField()
+    requests = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["first"]
+        constraints = [
+            models.UniqueConstraint(fields=["batch", "first"], name="ca_batch_part_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.batch_id}: {self.first}"

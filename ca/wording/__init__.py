@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext
 
 from ca.lints import Finding
-from ca.wording import authorities, importing, profiles, renewal, requests, tokens
+from ca.wording import authorities, batches, importing, profiles, renewal, requests, tokens
 from ca.wording.labels import (
     LABELS,
     LINTS,
@@ -43,6 +43,7 @@ __all__ = [
 # One table a subject; a code stands in one of them only.
 TABLES = (
     requests.SENTENCES,
+    batches.SENTENCES,
     profiles.SENTENCES,
     authorities.SENTENCES,
     tokens.SENTENCES,

@@ -1,0 +1,257 @@
+"""Many certificates at once: batches of ready requests.
+
+    batch = request(profile="host", issuer=issuer, csrs=split(text), days=90, by=me, at=now)
+    sign(batch=claimed, clock=timezone.now)        # the signer, a few seconds of it at a time
+    batch.refresh_from_db(); batch.state           # "done": batch.signed, batch.refused
+
+A part of the batch (500 requests) is read, linted, signed and checked without a transaction; then
+its certificates and the count they reach are stored in one, conditional on the lease's number. So
+a signer that is killed leaves whole parts, its successor goes on behind them, and no request ever
+has two certificates. Between two transactions whoever wants to save comes in. One audit event when
+it is asked for, and one at its end with the digest of what was signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from ca import csr, keystore, preparation, profiles, records
+from ca.issuance import check
+from ca.models import Batch, BatchPart, Certificate, Issuer
+from ca.preparation import IssuanceRefused
+from core import audit, leases
+from core.models import Operator
+from core.nudge import nudge
+
+SIGN_BATCH = "ca.sign_batch"
+PART = 500
+MOST = 50_000
+MOST_BYTES = 64 * 1024 * 1024
+# Then the signer looks for what else there is to do: an order shall not wait for a batch.
+SLICE = timedelta(seconds=5)
+# A batch that brought the signer down so often without a step forward is refused.
+MOST_CLAIMS = 5
+
+_REQUEST = re.compile(
+    r"-----BEGIN (NEW )?CERTIFICATE REQUEST-----.*?-----END (NEW )?CERTIFICATE REQUEST-----",
+    re.DOTALL,
+)
+
+
+class BatchRefused(IssuanceRefused):
+    """Nothing of the batch is taken."""
+
+
+def split(text: str) -> list[str]:
+    """The requests of a file with many in PEM, in order; other text is left out."""
+    return [found.group(0) + "\n" for found in _REQUEST.finditer(text)]
+
+
+def digest(lines: Iterable[str]) -> str:
+    """SHA-256 of the lines, each ended by a newline: what `sha256sum` of a file of them says."""
+    total = hashlib.sha256()
+    for line in lines:
+        total.update(line.encode() + b"\n")
+    return total.hexdigest()
+
+
+def request(
+    *,
+    profile: str,
+    issuer: Issuer,
+    csrs: Sequence[str],
+    days: int | None = None,
+    by: Operator | None,
+    at: datetime,
+) -> Batch:
+    """Ask for a certificate for each request, with the names in it.
+
+    Whether the issuer can sign so long a life is decided here; each request is judged by the
+    signer, and one that is refused leaves the others alone.
+    """
+    rails = preparation.read_profile(profile)
+    if not csrs:
+        raise BatchRefused("batch_empty")
+    if len(csrs) > MOST:
+        raise BatchRefused("batch_too_many", most=MOST, found=len(csrs))
+    if sum(map(len, csrs)) > MOST_BYTES:
+        raise BatchRefused("batch_too_big", most=MOST_BYTES // 1024 // 1024)
+    life = preparation.life(profile=rails, issuer=issuer, days=days, at=at)
+    texts = [text if len(text) <= csr.MOST_BYTES else text[: csr.MOST_BYTES + 1] for text in csrs]
+    with transaction.atomic():
+        batch = Batch.objects.create(
+            issuer=issuer,
+            profile=rails.id,
+            days=life,
+            total=len(texts),
+            requested_by=by,
+            requested_at=at,
+            changed_at=at,
+        )
+        BatchPart.objects.bulk_create(
+            BatchPart(batch=batch, first=first, requests=texts[first : first + PART])
+            for first in range(0, len(texts), PART)
+        )
+        audit.record(
+            by=by,
+            at=at,
+            action="ca.batch.requested",
+            subject=str(batch),
+            detail={
+                "batch": batch.pk,
+                "issuer": issuer.name,
+                "profile": rails.id,
+                "days": life,
+                "count": len(texts),
+                "sha256": digest(texts),
+            },
+        )
+        nudge(SIGN_BATCH, batch.pk)
+    return batch
+
+
+@dataclass
+class _Worked:
+    """What became of one part."""
+
+    rows: list[Certificate] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+
+
+def sign(*, batch: Batch, clock: Callable[[], datetime]) -> None:
+    """Work on a claimed batch for `SLICE`, or to its end.
+
+    Raises `core.leases.LeaseLost` when another signer has taken over meanwhile, and
+    `core.seal.KeyNotHeld` outside the signer; the batch then waits for its next signer.
+    """
+    begin = clock()
+    # Each healthy claim does a part or more.
+    if batch.fence > MOST_CLAIMS + -(-batch.done // PART):
+        _refuse(batch, "signer_failed", {}, at=begin)
+        return
+    issuer = Issuer.objects.select_related("certificate", "parent").get(pk=batch.issuer_id)
+    try:
+        rails = preparation.read_profile(batch.profile, retired=True)
+        preparation.life(profile=rails, issuer=issuer, days=batch.days, at=begin)
+        key = keystore.load(issuer.key_sealed, key_id=issuer.key_id, token=issuer.token)
+    except IssuanceRefused as refusal:
+        _refuse(batch, refusal.code, refusal.detail, at=begin)
+        return
+    except keystore.KeyUnusable:
+        _refuse(batch, "key_unusable", {"issuer": issuer.name}, at=begin)
+        return
+    for part in batch.parts.filter(first__gte=batch.done).order_by("first").iterator(chunk_size=1):
+        at = clock()
+        if at - begin >= SLICE:
+            leases.release(batch, changed_at=at)
+            nudge(SIGN_BATCH, batch.pk)
+            return
+        worked = _work(batch, part, issuer=issuer, rails=rails, key=key, at=at)
+        _store(batch, part, worked, at=clock())
+    _finish(batch, at=clock())
+
+
+def _work(
+    batch: Batch,
+    part: BatchPart,
+    *,
+    issuer: Issuer,
+    rails: profiles.Profile,
+    key: keystore.SigningKey,
+    at: datetime,
+) -> _Worked:
+    """Read, prepare, lint, sign and check every request of a part; nothing is stored."""
+    worked = _Worked()
+    above = issuer.parsed
+    for index, pem in enumerate(part.requests, part.first):
+        try:
+            asked = preparation.read_csr(pem)
+            _tbs, linted = preparation.prepare(
+                profile=rails,
+                issuer=issuer,
+                wanted=asked.names,
+                public_key=asked.public_key,
+                days=batch.days,
+                subject=_subject(rails, asked),
+                at=at,
+            )
+        except IssuanceRefused as refusal:
+            refused = {"index": index, "code": refusal.code, "detail": refusal.detail}
+            worked.refused.append(refused)
+            continue
+        signed = key.issue(linted)
+        check(signed, issuer=above, key_id=asked.key_id)
+        row = records.row(
+            issuer=issuer,
+            certificate=signed,
+            profile=rails.id,
+            at=at,
+            listed=[name.value for name in asked.names],
+            key_id=asked.key_id,
+            key_label=asked.key_label,
+        )
+        row.batch = batch
+        worked.rows.append(row)
+    return worked
+
+
+def _subject(rails: profiles.Profile, asked: csr.Csr) -> dict[str, str]:
+    """A client may be known by its common name alone, where its profile has one of its own."""
+    own = rails.own_common_name and not asked.names and asked.common_name
+    return {"CN": asked.common_name} if own else {}
+
+
+def _store(batch: Batch, part: BatchPart, worked: _Worked, *, at: datetime) -> None:
+    with transaction.atomic():
+        # First, so that a signer whose lease was lost stores nothing.
+        leases.save(
+            batch,
+            state=Batch.SIGNING,
+            done=part.first + len(part.requests),
+            refused=[*batch.refused, *worked.refused],
+            changed_at=at,
+            lease_until=at + timedelta(seconds=leases.SECONDS),
+        )
+        Certificate.objects.bulk_create(worked.rows)
+
+
+def _finish(batch: Batch, *, at: datetime) -> None:
+    signed = batch.certificates.order_by("pk").values_list("fingerprint_sha256", flat=True)
+    total = digest(signed.iterator(chunk_size=10_000))
+    with transaction.atomic():
+        leases.release(batch, state=Batch.DONE, changed_at=at)
+        audit.record(
+            by=batch.requested_by,
+            at=at,
+            action="ca.batch.done",
+            subject=str(batch),
+            detail={
+                "batch": batch.pk,
+                "issuer": batch.issuer.name,
+                "signed": batch.signed,
+                "refused": len(batch.refused),
+                "sha256": total,
+            },
+        )
+
+
+def _refuse(batch: Batch, code: str, detail: dict[str, Any], *, at: datetime) -> None:
+    """What was signed of it stays."""
+    with transaction.atomic():
+        leases.release(
+            batch, state=Batch.REFUSED, reason_code=code, reason_detail=detail, changed_at=at
+        )
+        audit.record(
+            by=batch.requested_by,
+            at=at,
+            action="ca.batch.refused",
+            subject=str(batch),
+            detail={"batch": batch.pk, "reason": code, "signed": batch.signed, **detail},
+        )
