@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
-from ca import keys
+from ca import keys, rawnames
 from ca.names import Name
 from ca.profiles import PURPOSES
 from ca.template import ToBeSigned
@@ -66,14 +66,24 @@ class Field:
 
 def of_certificate(certificate: x509.Certificate) -> Parts:
     return Parts(
-        certificate.subject,
-        certificate.issuer,
+        rawnames.readable(certificate),
+        rawnames.readable_issuer(certificate),
         certificate.serial_number,
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
         certificate.public_key(),
-        tuple(certificate.extensions),
+        _extensions(certificate),
     )
+
+
+def _extensions(
+    certificate: x509.Certificate,
+) -> tuple[x509.Extension[x509.ExtensionType], ...]:
+    """None of them where they are broken, as in what was imported."""
+    try:
+        return tuple(certificate.extensions)
+    except ValueError:
+        return ()
 
 
 def of_prepared(tbs: ToBeSigned) -> Parts:

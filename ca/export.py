@@ -39,7 +39,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from ca import describe, keys
+from ca import describe, keys, rawnames
 
 # What protects nothing needs no secret: there are only certificates in it.
 STORE_PASSPHRASE = b"changeit"
@@ -184,7 +184,7 @@ def common_name(certificate: x509.Certificate) -> str:
         listed = [str(each.value) for each in san]
     except (x509.ExtensionNotFound, ValueError):
         listed = []
-    named = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    named = rawnames.readable(certificate).get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return listed[0] if listed else str(named[0].value) if named else "certificate"
 
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from ca.legacy_index import Entry
 
 MOST_KEY_BYTES = 64 * 1024
+MOST_CERTIFICATE_BYTES = 256 * 1024
 INTEGER, SEQUENCE = 0x02, 0x30
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -113,6 +114,8 @@ def one_certificate(source: bytes) -> x509.Certificate:
     def refused(code: str) -> BadImport:
         return BadImport(code, part="certificate")
 
+    if len(source) > MOST_CERTIFICATE_BYTES:
+        raise refused("import_certificate_unreadable")
     found = list(pieces("", source)) if source.strip() else []
     if not found:
         raise refused("import_certificate_missing")

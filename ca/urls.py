@@ -8,6 +8,7 @@ from ca import (
     authority_views,
     certificate_views,
     export_views,
+    import_views,
     issue_views,
     revocation_views,
     views,
@@ -31,4 +32,9 @@ urlpatterns = [
     path("authorities/<int:pk>/new/", authority_views.new_issuing, name="new_issuing"),
     path("authorities/<int:pk>/list/", authority_views.renew_list, name="renew_list"),
     path("ceremonies/<int:pk>/", authority_views.ceremony, name="ceremony"),
+    path("authorities/import/", import_views.new_import, name="import"),
+    path("authorities/import/look", import_views.look, name="import_look"),
+    path("authorities/import/<int:pk>/", import_views.imported, name="imported"),
+    path("authorities/<int:pk>/crossing/", import_views.crossing_page, name="crossing"),
+    path("authorities/<int:pk>/crossing/sign", import_views.sign_anew, name="sign_anew"),
 ]
