@@ -29,7 +29,16 @@ from ca.ceremonies import (
     request,
     try_again,
 )
-from ca.making import insert, new_issuer, open_key, signed_list, store_list
+from ca.making import (
+    SignedList,
+    insert,
+    issuer_at_hand,
+    new_issuer,
+    new_key,
+    open_key,
+    signed_list,
+    store_list,
+)
 from ca.models import Ceremony, Issuer
 from ca.offline import accept, request_key, request_subordinate
 from ca.rehearsal import (
@@ -134,34 +143,49 @@ def _good_passphrase(wish: Wish, passphrase: str) -> None:
 def _carry_out(ceremony: Ceremony, passphrase: str, at: datetime, clock: Clock) -> None:
     wish = Wish.from_json(ceremony.wish)
     root, key, above = _root(ceremony, wish, passphrase, at, clock)
-    made, below = None, None
-    lists = []
-    if wish.issuing is not None:
-        key_below = keystore.generate(wish.issuing.algorithm)
+    if wish.issuing is None:
+        lists = [signed_list(root, above, key, at)]
+        done(ceremony, "lists", clock)
+        _store(ceremony, wish, (root, above), None, lists, at, clock)
+        return
+    with new_key(wish) as at_hand:
         done(ceremony, "issuing_key", clock)
-        _tbs, linted = issuing_to_be_signed(wish, key_below.public_key, above, root.addresses, at)
-        below = key.issue(linted)
-        made = new_issuer(
-            name=wish.issuing.name,
-            algorithm=wish.issuing.algorithm,
-            key_id=key_below.key_id,
-            kept=Issuer.UNDER_RING,
-            sealed=keystore.seal_with_ring(key_below),
-            parent=root,
-            permitted=wish.permitted,
-            origin=wish.origin,
-            at=at,
+        _tbs, linted = issuing_to_be_signed(
+            wish,
+            at_hand.key.public_key,
+            above,
+            root.addresses,
+            at,
+            floor=root.serial_floor,
         )
+        below = key.issue(linted)
+        made = issuer_at_hand(at_hand, wish, parent=root, at=at)
         done(ceremony, "issuing", clock)
-        lists = [signed_list(made, below, key_below, at)]
-    lists.insert(0, signed_list(root, above, key, at))
-    done(ceremony, "lists", clock)
+        lists = [
+            signed_list(root, above, key, at),
+            signed_list(made, below, at_hand.key, at),
+        ]
+        done(ceremony, "lists", clock)
+        _store(ceremony, wish, (root, above), (made, below), lists, at, clock)
+
+
+def _store(
+    ceremony: Ceremony,
+    wish: Wish,
+    above: tuple[Issuer, x509.Certificate],
+    below: tuple[Issuer, x509.Certificate] | None,
+    lists: list[SignedList],
+    at: datetime,
+    clock: Clock,
+) -> None:
+    """Everything at once: before this nothing of the ceremony is to be seen."""
     by = ceremony.requested_by
+    root, made = above[0], below[0] if below else None
     with transaction.atomic():
         if root.pk is None:
-            insert(root, above, profile=profiles.ROOT.id, by=by, at=at)
-        if made is not None and below is not None:
-            insert(made, below, profile=profiles.SUBORDINATE.id, by=by, at=at)
+            insert(*above, profile=profiles.ROOT.id, by=by, at=at)
+        if below is not None:
+            insert(*below, profile=profiles.SUBORDINATE.id, by=by, at=at)
         for listed in lists:
             store_list(listed, by=by, at=at)
         if made is not None and wish.replaces:

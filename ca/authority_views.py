@@ -1,68 +1,128 @@
-"""Pages of the authorities: the tree, one authority, and the ceremonies that make them."""
+"""Pages of the authorities: the tree, one authority with its acts, and the ceremonies."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from django import forms
+from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
-from ca import authorities, ceremonies, describe, wording
+from ca import authorities, ceremonies, describe, rehearsal, revocation, rollover, wording
 from ca.certificate_views import labelled, state_of
-from ca.forms.authorities import HierarchyForm, IssuingForm, PassphraseForm
-from ca.models import Ceremony, Issuer, RevocationList
+from ca.forms.authorities import CertificateForm, PassphraseForm, uploaded
+from ca.making_views import add_refusal
+from ca.models import Ceremony, Certificate, Issuer, RevocationList
 from core.access import requires
 
+# More than this many certificates are only said to be many: counting a million takes too long.
+MOST_COUNTED = 10_000
 
-def _tree() -> list[dict[str, Any]]:
-    """Every root, each with what it signed below it."""
+
+def shown_state(issuer: Issuer) -> dict[str, str]:
+    """Kind and words of an authority's state for `_status.html`."""
+    if issuer.certificate is None:
+        return {"kind": "warning", "text": _("waits for its certificate")}
+    state = state_of(issuer.certificate)
+    if issuer.retired_at is not None and issuer.certificate.state == Certificate.VALID:
+        return {"kind": "idle", "text": _("retired")}
+    return state
+
+
+def _node(issuer: Issuer, children: list[dict[str, Any]]) -> dict[str, Any]:
+    certificate = issuer.certificate
+    return {
+        "issuer": issuer,
+        "state": shown_state(issuer),
+        "levels": rehearsal.path_length_of(certificate.parsed) if certificate else None,
+        "can_sign": issuer.key_kept != Issuer.ELSEWHERE and issuer.retired_at is None,
+        "children": children,
+    }
+
+
+def tree_of(issuers: list[Issuer]) -> list[dict[str, Any]]:
+    """Every root, and every key that waits for one, each with what it signed below it."""
     children: dict[int | None, list[Issuer]] = {}
-    for issuer in Issuer.objects.select_related("certificate"):
+    for issuer in issuers:
         children.setdefault(issuer.parent_id, []).append(issuer)
 
     def below(parent: int | None) -> list[dict[str, Any]]:
         return [
-            {
-                "issuer": issuer,
-                "state": state_of(issuer.certificate),
-                "children": below(issuer.pk),
-            }
+            _node(issuer, below(issuer.pk))
             for issuer in children.get(parent, [])
-            if issuer.certificate is not None
+            if issuer.certificate is not None or issuer.is_waiting
         ]
 
-    return below(None)
+    return sorted(below(None), key=lambda node: bool(node["issuer"].is_waiting))
 
 
 @require_GET
 @requires("ca.view")
 def authority_tree(request: HttpRequest) -> HttpResponse:
-    context = {"tree": _tree(), "ceremonies": Ceremony.objects.open()[:5]}
+    issuers = list(Issuer.objects.select_related("certificate", "successor"))
+    context = {"tree": tree_of(issuers), "ceremonies": Ceremony.objects.open()[:5]}
     return render(request, "ca/authorities.html", context)
+
+
+def _still_out(issuer: Issuer, at: datetime) -> dict[str, Any]:
+    """What it signed and still counts: how many, and when the last one ends."""
+    rows = issuer.certificates.leaves().filter(
+        Q(state=Certificate.VALID) | Q(state=Certificate.HELD), not_after__gt=at
+    )
+    count = rows[: MOST_COUNTED + 1].count()
+    last = rows.order_by("-not_after", "-pk").first()
+    return {"count": min(count, MOST_COUNTED), "more": count > MOST_COUNTED, "last": last}
+
+
+def _overlap(issuer: Issuer, at: datetime) -> list[dict[str, Any]]:
+    """The authority and its successor (or predecessor) side by side, while there is one."""
+    pair = [*issuer.predecessors.select_related("certificate"), issuer]
+    if issuer.successor is not None:
+        pair.append(issuer.successor)
+    if len(pair) < 2 and issuer.retired_at is None:
+        return []
+    return [
+        {"issuer": each, "state": shown_state(each), "out": _still_out(each, at)} for each in pair
+    ]
+
+
+def _waiting(
+    request: HttpRequest, issuer: Issuer, form: CertificateForm, status: int = 200
+) -> HttpResponse:
+    """The page of a key whose root is elsewhere: its request goes out, the certificate comes in."""
+    context = {"issuer": issuer, "form": form, "state": shown_state(issuer)}
+    return render(request, "ca/authority_waiting.html", context, status=status)
 
 
 @require_GET
 @requires("ca.view")
 def authority(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(Issuer.objects.select_related("certificate", "parent"), pk=pk)
+    rows = Issuer.objects.select_related("certificate", "parent", "successor")
+    found = get_object_or_404(rows, pk=pk)
+    if found.is_waiting:
+        return _waiting(request, found, CertificateForm())
     if found.certificate is None:
         return redirect("ca:authorities")
     parsed = found.certificate.parsed
     now = timezone.now()
-    listed = RevocationList.objects.filter(issuer=found).first()
+    listed = RevocationList.objects.filter(issuer=found).exclude(number=0).first()
+    levels = rehearsal.levels_below(found)
     return render(
         request,
         "ca/authority.html",
         {
             "issuer": found,
             "certificate": found.certificate,
-            "state": state_of(found.certificate),
+            "state": shown_state(found),
             "path": list(reversed(found.path())),
-            "children": found.children.select_related("certificate"),
+            "children": found.children.exclude(certificate=None).select_related("certificate"),
+            "former": found.certificates.filter(state=Certificate.SUPERSEDED, key_id=found.key_id),
             "fingerprint": describe.hexed(found.certificate.fingerprint_sha256),
             "fields": labelled(describe.fields(describe.of_certificate(parsed))),
             "fingerprints": labelled(describe.fingerprints(parsed)),
@@ -70,88 +130,86 @@ def authority(request: HttpRequest, pk: int) -> HttpResponse:
             "list_is_late": listed is not None
             and (listed.renew_at <= now or listed.stale_at is not None),
             "addresses": found.addresses,
+            "levels": levels,
+            "overlap": _overlap(found, now),
+            "has_passphrase": found.key_kept == Issuer.UNDER_PASSPHRASE,
+            "elsewhere": found.key_kept == Issuer.ELSEWHERE,
+            "may_sign_authorities": levels != 0
+            and found.key_kept != Issuer.ELSEWHERE
+            and found.retired_at is None
+            and found.certificate.is_valid(now),
+            "may_roll_over": not found.is_root
+            and found.successor is None
+            and found.parent is not None
+            and found.parent.key_kept != Issuer.ELSEWHERE
+            and found.key_kept in Issuer.AT_HAND,
+            "may_retire": not found.is_root
+            and found.retired_at is None
+            and found.key_kept in Issuer.AT_HAND,
+            "may_reinstate": found.retired_at is not None and found.certificate.is_valid(now),
+            "revocable": revocation.possible(found.certificate, now),
         },
     )
 
 
-def _add_refusal(form: forms.Form, refusal: authorities.NotMade) -> None:
-    field = refusal.field if refusal.field in form.fields else None
-    sentences = getattr(refusal, "sentences", [refusal.sentence])
-    for sentence in sentences:
-        form.add_error(field, sentence)
+@require_GET
+@requires("ca.view")
+def request_download(request: HttpRequest, pk: int) -> HttpResponse:
+    """The request of a key that waits for its certificate. It holds no secret."""
+    found = get_object_or_404(Issuer.objects.exclude(csr_pem=""), pk=pk)
+    response = HttpResponse(found.csr_pem, content_type="application/x-pem-file")
+    response["Content-Disposition"] = f'attachment; filename="authority-{found.public_id}.csr"'
+    return response
 
 
-@sensitive_post_parameters("passphrase", "passphrase_again")
+@require_POST
 @requires("ca.manage")
-def new_hierarchy(request: HttpRequest) -> HttpResponse:
-    """A root and an issuing authority in one page."""
-    form = HierarchyForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+def accept(request: HttpRequest, pk: int) -> HttpResponse:
+    """The certificate that was signed elsewhere comes in."""
+    found = get_object_or_404(Issuer.objects.select_related("certificate"), pk=pk)
+    form = CertificateForm(request.POST, request.FILES)
+    if form.is_valid():
         try:
-            ceremony = authorities.request_hierarchy(
-                wish=form.wish(),
-                unconstrained=form.cleaned_data["unconstrained"],
-                passphrase=form.cleaned_data["passphrase"],
+            authorities.accept(
+                issuer=found,
+                certificate=uploaded(form, "certificate"),
+                chain=uploaded(form, "chain"),
                 by=request.user,
                 at=timezone.now(),
             )
         except authorities.NotMade as refusal:
-            _add_refusal(form, refusal)
+            if not found.is_waiting:
+                messages.error(request, refusal.sentence)
+                return redirect("ca:authority", pk=pk)
+            add_refusal(form, refusal)
         else:
-            return redirect("ca:ceremony", pk=ceremony.pk)
-    status = 422 if form.errors else 200
-    return render(request, "ca/new_hierarchy.html", {"form": form}, status=status)
+            messages.success(request, _("“%(name)s” can issue now.") % {"name": found.name})
+            return redirect("ca:authority", pk=pk)
+    return _waiting(request, found, form, status=422)
 
 
-@sensitive_post_parameters("passphrase")
+@require_POST
 @requires("ca.manage")
-def new_issuing(request: HttpRequest, pk: int) -> HttpResponse:
-    """Another issuing authority under a root."""
-    root = get_object_or_404(Issuer.objects.roots(), pk=pk)
-    sibling = root.children.order_by("-pk").first()
-    initial = {
-        "origin": root.origin,
-        "permitted": "\n".join(sibling.permitted) if sibling else "",
-    }
-    form = IssuingForm(request.POST or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        try:
-            ceremony = authorities.request_issuing(
-                under=root,
-                wish=form.wish(root),
-                unconstrained=form.cleaned_data["unconstrained"],
-                passphrase=form.cleaned_data["passphrase"],
-                by=request.user,
-                at=timezone.now(),
-            )
-        except authorities.NotMade as refusal:
-            _add_refusal(form, refusal)
-        else:
-            return redirect("ca:ceremony", pk=ceremony.pk)
-    status = 422 if form.errors else 200
-    return render(request, "ca/new_issuing.html", {"form": form, "root": root}, status=status)
+def retire(request: HttpRequest, pk: int) -> HttpResponse:
+    """It signs no certificate any more."""
+    found = get_object_or_404(Issuer.objects.exclude(certificate=None), pk=pk)
+    try:
+        rollover.retire(issuer=found, by=request.user, at=timezone.now())
+    except rollover.NotRetirable as refusal:
+        messages.error(request, refusal.sentence)
+    return redirect("ca:authority", pk=pk)
 
 
-@sensitive_post_parameters("passphrase")
+@require_POST
 @requires("ca.manage")
-def renew_list(request: HttpRequest, pk: int) -> HttpResponse:
-    """The root's next revocation list: only its passphrase can sign it."""
-    root = get_object_or_404(Issuer.objects.roots(), pk=pk)
-    form = PassphraseForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            ceremony = authorities.request_list(
-                root=root,
-                passphrase=form.cleaned_data["passphrase"],
-                by=request.user,
-                at=timezone.now(),
-            )
-        except authorities.NotMade as refusal:
-            _add_refusal(form, refusal)
-        else:
-            return redirect("ca:ceremony", pk=ceremony.pk)
-    status = 422 if form.errors else 200
-    return render(request, "ca/renew_list.html", {"form": form, "root": root}, status=status)
+def reinstate(request: HttpRequest, pk: int) -> HttpResponse:
+    """It signs again."""
+    found = get_object_or_404(Issuer.objects.exclude(certificate=None), pk=pk)
+    try:
+        rollover.reinstate(issuer=found, by=request.user, at=timezone.now())
+    except rollover.NotRetirable as refusal:
+        messages.error(request, refusal.sentence)
+    return redirect("ca:authority", pk=pk)
 
 
 def _steps(ceremony: Ceremony) -> list[dict[str, Any]]:
@@ -166,11 +224,14 @@ def _steps(ceremony: Ceremony) -> list[dict[str, Any]]:
 
 
 def _ceremony_context(ceremony: Ceremony) -> dict[str, Any]:
+    kind = ceremonies.CARRIERS[ceremony.kind]
     return {
         "ceremony": ceremony,
         "steps": _steps(ceremony),
         "live": not ceremony.is_final,
         "waiting": ceremony.state == Ceremony.REQUESTED,
+        "retriable": kind.retriable,
+        "needs_passphrase": ceremonies.needs_passphrase(ceremony),
     }
 
 
@@ -178,9 +239,11 @@ def _ceremony_context(ceremony: Ceremony) -> dict[str, Any]:
 @requires("ca.manage")
 def ceremony(request: HttpRequest, pk: int) -> HttpResponse:
     """A ceremony, live until it ends; a refused one can be tried again."""
-    found = get_object_or_404(Ceremony.objects.select_related("root", "made"), pk=pk)
+    rows = Ceremony.objects.select_related("root__certificate", "made__certificate")
+    found = get_object_or_404(rows, pk=pk)
     if request.method == "POST":
         form = PassphraseForm(request.POST)
+        form.fields["passphrase"].required = ceremonies.needs_passphrase(found)
         if form.is_valid():
             try:
                 authorities.try_again(
@@ -190,7 +253,7 @@ def ceremony(request: HttpRequest, pk: int) -> HttpResponse:
                     at=timezone.now(),
                 )
             except authorities.NotMade as refusal:
-                _add_refusal(form, refusal)
+                add_refusal(form, refusal)
             else:
                 return redirect("ca:ceremony", pk=pk)
         context = _ceremony_context(found) | {"form": form}

@@ -11,7 +11,8 @@ with transaction.atomic():
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,7 @@ from ca.models import Ceremony, Certificate, Issuer, RevocationList
 from ca.records import store
 from ca.rehearsal import NotMade
 from ca.revocation import caught_up, list_fields, prepare_list
+from ca.wishes import Wish
 from core import audit
 from core.models import Operator
 
@@ -80,6 +82,45 @@ def new_issuer(
         origin=origin,
         created_at=at,
     )
+
+
+@contextmanager
+def new_key(wish: Wish) -> Iterator[keystore.AtHand]:
+    """A new key for the wished authority; when the block fails, nothing stays on a token."""
+    if wish.issuing is None:
+        raise ValueError("no issuing authority is wished for")
+    try:
+        made = keystore.generate_at_hand(
+            wish.issuing.algorithm, label=wish.issuing.name, on_token=wish.on_token
+        )
+    except keystore.KeyUnusable as error:
+        raise NotMade(error.code, issuer=wish.issuing.name, **error.detail) from None
+    try:
+        yield made
+    except BaseException:
+        made.discard()
+        raise
+
+
+def issuer_at_hand(
+    made: keystore.AtHand, wish: Wish, *, parent: Issuer | None, at: datetime
+) -> Issuer:
+    """The row of the authority whose key was made, not saved yet."""
+    if wish.issuing is None:
+        raise ValueError("no issuing authority is wished for")
+    issuer = new_issuer(
+        name=wish.issuing.name,
+        algorithm=wish.issuing.algorithm,
+        key_id=made.key.key_id,
+        kept=Issuer.ON_TOKEN if made.token else Issuer.UNDER_RING,
+        sealed=made.sealed,
+        parent=parent,
+        permitted=wish.permitted,
+        origin=wish.origin,
+        at=at,
+    )
+    issuer.token = dict(made.token)
+    return issuer
 
 
 def insert(

@@ -22,9 +22,17 @@ from cryptography.x509.oid import NameOID
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from ca import chains, csr, keys, keystore, names, profiles, template
+from ca import chains, csr, keys, names, profiles, template
 from ca.ceremonies import Clock, carrier, done, finish, needed_passphrase, request
-from ca.making import insert, new_issuer, open_key, signed_list, store_list
+from ca.making import (
+    insert,
+    issuer_at_hand,
+    new_issuer,
+    new_key,
+    open_key,
+    signed_list,
+    store_list,
+)
 from ca.models import Ceremony, Issuer, RevocationList
 from ca.rehearsal import (
     NotMade,
@@ -56,32 +64,22 @@ def _make_request(ceremony: Ceremony, passphrase: str, at: datetime, clock: Cloc
     wish = Wish.from_json(ceremony.wish)
     if wish.issuing is None:
         raise NotMade("root_unknown")
-    key = keystore.generate(wish.issuing.algorithm)
-    done(ceremony, "issuing_key", clock)
-    made = new_issuer(
-        name=wish.issuing.name,
-        algorithm=wish.issuing.algorithm,
-        key_id=key.key_id,
-        kept=Issuer.UNDER_RING,
-        sealed=keystore.seal_with_ring(key),
-        parent=None,
-        permitted=wish.permitted,
-        origin=wish.origin,
-        at=at,
-    )
-    signed = key.sign_request(_request_builder(wish, wish.issuing))
-    made.csr_pem = signed.public_bytes(Encoding.PEM).decode()
-    done(ceremony, "request", clock)
-    with transaction.atomic():
-        made.save(force_insert=True)
-        audit.record(
-            by=ceremony.requested_by,
-            at=at,
-            action="ca.authority.requested",
-            subject=made.name,
-            detail={"key_id": made.key_id, "permitted": made.permitted},
-        )
-        finish(ceremony, made=made, at=clock())
+    with new_key(wish) as at_hand:
+        done(ceremony, "issuing_key", clock)
+        made = issuer_at_hand(at_hand, wish, parent=None, at=at)
+        signed = at_hand.key.sign_request(_request_builder(wish, wish.issuing))
+        made.csr_pem = signed.public_bytes(Encoding.PEM).decode()
+        done(ceremony, "request", clock)
+        with transaction.atomic():
+            made.save(force_insert=True)
+            audit.record(
+                by=ceremony.requested_by,
+                at=at,
+                action="ca.authority.requested",
+                subject=made.name,
+                detail={"key_id": made.key_id, "permitted": made.permitted},
+            )
+            finish(ceremony, made=made, at=clock())
 
 
 def _request_builder(wish: Wish, authority: AuthorityWish) -> x509.CertificateSigningRequestBuilder:

@@ -44,7 +44,14 @@ class PassphraseRefused(NotMade):
 
 
 def checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: datetime) -> Wish:
-    """The wish in its normal form, or a refusal: what would be refused at the end is refused now.
+    """The wish in its normal form; what would be refused at the end is refused now."""
+    return looked_at(wish, unconstrained=unconstrained, under=under, at=at)[0]
+
+
+def looked_at(
+    wish: Wish, *, unconstrained: bool, under: Issuer | None, at: datetime
+) -> tuple[Wish, Rehearsed]:
+    """`checked`, and every field that would be signed.
 
     A stand-in key takes the place of those that are not made yet, so that the rehearsal meets the
     very rules the ceremony will meet.
@@ -53,8 +60,7 @@ def checked(wish: Wish, *, unconstrained: bool, under: Issuer | None, at: dateti
     if under is not None:
         usable_parent(under, at)
         _nested(wish, under)
-    rehearse(wish, under=under, at=at)
-    return wish
+    return wish, rehearse(wish, under=under, at=at)
 
 
 def normal(wish: Wish, *, unconstrained: bool) -> Wish:
@@ -108,6 +114,10 @@ def rehearse(wish: Wish, *, under: Issuer | None, at: datetime) -> Rehearsed:
         above = stand_in.issue(linted)
         if wish.issuing is not None:
             _levels_fit(wish.issuing, wish.root.path_length, wish.root.name)
+        if wish.origin:
+            # its id follows from the key that is not made yet
+            base = f"{wish.origin}/pki/(id)"
+            addresses = template.Addresses(issuer=f"{base}.crt", crl=f"{base}.crl")
     if wish.issuing is not None and above is not None:
         if under is not None:
             _levels_fit(wish.issuing, levels_below(under), under.name)

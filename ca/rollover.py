@@ -30,11 +30,21 @@ class NotRetirable(NotMade):
     status = 409
 
 
-def may_have_successor(issuer: Issuer) -> None:
+def parent_of(issuer: Issuer) -> Issuer:
+    """Who is to sign the successor, or a refusal."""
     if issuer.is_root or issuer.certificate is None or issuer.parent is None:
         raise NotRetirable("successor_root", name=issuer.name)
     if issuer.successor is not None:
         raise NotRetirable("successor_there", name=issuer.name, successor=issuer.successor.name)
+    return issuer.parent
+
+
+def next_name(issuer: Issuer) -> str:
+    """The name with its number one higher: "Example Issuing CA" → "Example Issuing CA 2"."""
+    words, _space, number = issuer.name.rpartition(" ")
+    if words and number.isascii() and number.isdigit() and len(number) < 6:
+        return f"{words} {int(number) + 1}"
+    return f"{issuer.name} 2"
 
 
 @sensitive_variables("passphrase")
@@ -48,11 +58,8 @@ def request_successor(
     at: datetime,
 ) -> Ceremony:
     """Ask for an authority under the same parent that will take the place of `issuer`."""
-    may_have_successor(issuer)
-    if issuer.parent is None:
-        raise NotRetirable("successor_root", name=issuer.name)
     return request_issuing(
-        under=issuer.parent,
+        under=parent_of(issuer),
         wish=replace(wish, replaces=issuer.pk),
         unconstrained=unconstrained,
         passphrase=passphrase,

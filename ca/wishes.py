@@ -54,7 +54,7 @@ class AuthorityWish:
 @dataclass(frozen=True)
 class Wish:
     """`csr` is the request of an authority elsewhere; `replaces` the id of the issuer whose
-    successor this will be."""
+    successor this will be; with `on_token` the issuing authority's key is made on the token."""
 
     root: AuthorityWish | None = None
     issuing: AuthorityWish | None = None
@@ -62,6 +62,7 @@ class Wish:
     origin: str = ""
     csr: str = ""
     replaces: int | None = None
+    on_token: bool = False
 
     @property
     def subtrees(self) -> names.Subtrees:
@@ -80,6 +81,7 @@ class Wish:
             origin=stored.get("origin", ""),
             csr=stored.get("csr", ""),
             replaces=stored.get("replaces"),
+            on_token=stored.get("on_token", False),
         )
 
 

@@ -1,4 +1,4 @@
-"""Forms that make authorities, and the passphrase alone."""
+"""Forms that make authorities. Which one may sign for what is judged again by the verbs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from cryptography.x509.oid import NameOID
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from ca import names, passphrases, profiles, wishes, wording
+from ca import keys, names, passphrases, profiles, rehearsal, tokens, wishes, wording
 from ca.models import Issuer
 from ca.wishes import AuthorityWish, Wish
+from ca.wording.authorities import WARNINGS
 
 OTHER = "other"
 ROOT_LIVES = [
@@ -26,12 +27,14 @@ ISSUING_LIVES = [
     ("3653", _("10 years (3653 days)")),
     (OTHER, _("Another number of days")),
 ]
+ED25519 = ("ed25519", _("Ed25519: not for mail programs and phones, see below"))
 ROOT_ALGORITHMS = [
     ("p384", _("P-384: small and fast, recommended")),
     ("p256", _("P-256")),
     ("rsa4096", _("RSA 4096: for devices that know only RSA")),
     ("rsa3072", _("RSA 3072")),
     ("rsa2048", _("RSA 2048")),
+    ED25519,
 ]
 ISSUING_ALGORITHMS = [
     ("p256", _("P-256: small and fast, recommended")),
@@ -39,14 +42,45 @@ ISSUING_ALGORITHMS = [
     ("rsa2048", _("RSA 2048: for mail programs that know only RSA")),
     ("rsa3072", _("RSA 3072")),
     ("rsa4096", _("RSA 4096")),
+    ED25519,
+]
+LEVELS = [
+    ("0", _("None: it signs certificates only, recommended")),
+    ("1", _("One level of authorities")),
+    ("2", _("Two levels of authorities")),
 ]
 NEW_PASSPHRASE = {"autocomplete": "new-password", "spellcheck": "false"}
 OWN_PASSPHRASE = {"autocomplete": "off", "spellcheck": "false"}
+MOST_UPLOADED = 512 * 1024
 
 
 def _passphrase(label: Any, attrs: dict[str, str], help_text: Any = "") -> forms.CharField:
     widget = forms.PasswordInput(attrs=attrs)
     return forms.CharField(label=label, widget=widget, strip=False, help_text=help_text)
+
+
+def _organisation() -> forms.CharField:
+    return forms.CharField(label=_("Organisation"), max_length=64)
+
+
+def _country() -> forms.CharField:
+    return forms.CharField(
+        label=_("Country"),
+        required=False,
+        max_length=2,
+        widget=forms.TextInput(attrs={"placeholder": "TW", "autocomplete": "country"}),
+        help_text=_("Two letters, or empty."),
+    )
+
+
+def _pem(label: Any, begin: str, help_text: Any = "", *, required: bool = False) -> forms.CharField:
+    attrs = {"rows": 4, "placeholder": f"-----BEGIN {begin}-----", "spellcheck": "false"}
+    return forms.CharField(
+        label=label,
+        required=required,
+        widget=forms.Textarea(attrs=attrs | {"class": "mono"}),
+        help_text=help_text,
+    )
 
 
 def _life(form: forms.Form, prefix: str) -> int:
@@ -60,7 +94,99 @@ def _life(form: forms.Form, prefix: str) -> int:
     return int(days or 0)
 
 
-class IssuingFields(forms.Form):
+def uploaded(form: forms.Form, field: str) -> bytes:
+    """What was chosen as a file, or else pasted."""
+    file = form.cleaned_data.get(f"{field}_file")
+    if file is not None:
+        return bytes(file.read(MOST_UPLOADED))
+    return str(form.cleaned_data.get(field, "")).encode("utf-8", "surrogateescape")
+
+
+def subject_of(issuer: Issuer) -> dict[str, str]:
+    """Organisation and country as the issuer has them, for what stands below it."""
+    found = {}
+    for field, oid in (
+        ("organisation", NameOID.ORGANIZATION_NAME),
+        ("country", NameOID.COUNTRY_NAME),
+    ):
+        values = issuer.parsed.subject.get_attributes_for_oid(oid)
+        found[field] = str(values[0].value) if values else ""
+    return found
+
+
+class AuthorityForm(forms.Form):
+    """A form whose secrets are not needed only to look at what would be signed."""
+
+    def without_secrets(self) -> None:
+        for field in self.fields.values():
+            if isinstance(field.widget, forms.PasswordInput):
+                field.required = False
+
+
+class RootFields(AuthorityForm):
+    """What is asked for a root."""
+
+    organisation = _organisation()
+    country = _country()
+    root_name = forms.CharField(
+        label=_("Name of the root"),
+        max_length=64,
+        widget=forms.TextInput(attrs={"data-follow": "organisation", "data-suffix": "Root CA"}),
+        help_text=_("People see it when they install the root on their devices."),
+    )
+    root_algorithm = forms.ChoiceField(
+        label=_("Key"), choices=ROOT_ALGORITHMS, help_text=WARNINGS["ed25519"]
+    )
+    root_life = forms.ChoiceField(
+        label=_("Life"), choices=ROOT_LIVES, initial=str(profiles.CLASSIC_ROOT_DAYS)
+    )
+    root_days = forms.IntegerField(label=_("Days"), required=False, min_value=1)
+    root_path_length = forms.IntegerField(
+        label=_("Levels of authorities below it"),
+        required=False,
+        min_value=0,
+        max_value=rehearsal.MOST_LEVELS,
+        help_text=_("Empty: no limit. 1 is enough for issuing authorities right below the root."),
+    )
+    passphrase = _passphrase(
+        _("Passphrase of the root"),
+        NEW_PASSPHRASE | {"minlength": str(passphrases.SHORTEST)},
+        _(
+            "At least 12 characters; several words are easiest. It is never stored: write it down "
+            "and lock it away. It is asked for only when the root signs another authority, and "
+            "nobody can recover it."
+        ),
+    )
+    passphrase_again = _passphrase(_("The passphrase again"), NEW_PASSPHRASE)
+
+    field_order = ["organisation", "country", "root_name"]
+
+    def clean_country(self) -> str:
+        return str(self.cleaned_data["country"]).upper()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        cleaned["root_length"] = _life(self, "root")
+        first, second = cleaned.get("passphrase"), cleaned.get("passphrase_again")
+        known = [cleaned.get(field, "") for field in ("root_name", "organisation", "issuing_name")]
+        for code in passphrases.problems(first, known=known) if first else []:
+            self.add_error("passphrase", wording.sentence(code))
+        if first and second and passphrases.normal(first) != passphrases.normal(second):
+            self.add_error("passphrase_again", _("The two passphrases differ. Type them again."))
+        return cleaned
+
+    def root_wish(self) -> AuthorityWish:
+        return AuthorityWish(
+            name=self.cleaned_data["root_name"],
+            algorithm=self.cleaned_data["root_algorithm"],
+            days=self.cleaned_data["root_length"],
+            organisation=self.cleaned_data["organisation"],
+            country=self.cleaned_data["country"],
+            path_length=self.cleaned_data.get("root_path_length"),
+        )
+
+
+class IssuingFields(AuthorityForm):
     """What is asked for an issuing authority, under a new root or one that exists."""
 
     issuing_name = forms.CharField(
@@ -106,9 +232,27 @@ class IssuingFields(forms.Form):
             "the console: certificates then say nothing of it, and revoking one is not announced."
         ),
     )
-    issuing_algorithm = forms.ChoiceField(label=_("Key"), choices=ISSUING_ALGORITHMS)
+    issuing_algorithm = forms.ChoiceField(
+        label=_("Key"), choices=ISSUING_ALGORITHMS, help_text=WARNINGS["ed25519"]
+    )
+    issuing_on_token = forms.BooleanField(
+        label=_("Make the key on the token"),
+        required=False,
+        help_text=_(
+            "It never leaves the token, so no backup of the console has it. Otherwise it is in the "
+            "database, under the signer's key-encryption key."
+        ),
+    )
     issuing_life = forms.ChoiceField(label=_("Life"), choices=ISSUING_LIVES, initial="1826")
     issuing_days = forms.IntegerField(label=_("Days"), required=False, min_value=1)
+    issuing_path_length = forms.ChoiceField(
+        label=_("Authorities below it"), choices=LEVELS, initial="0", required=False
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not tokens.label():
+            self.fields.pop("issuing_on_token", None)
 
     def permitted_texts(self) -> tuple[str, ...]:
         return tuple(names.split(self.cleaned_data.get("permitted", "")))
@@ -132,99 +276,130 @@ class IssuingFields(forms.Form):
     def issuing_wish(self, *, organisation: str = "", country: str = "") -> AuthorityWish:
         return AuthorityWish(
             name=self.cleaned_data["issuing_name"],
-            algorithm=self.cleaned_data["issuing_algorithm"],
+            algorithm=self.cleaned_data.get("issuing_algorithm", ""),
             days=self.cleaned_data["issuing_length"],
-            organisation=organisation,
-            country=country,
+            organisation=organisation or self.cleaned_data.get("organisation", ""),
+            country=country or self.cleaned_data.get("country", ""),
+            path_length=int(self.cleaned_data.get("issuing_path_length") or 0),
+        )
+
+    def wish(self, **known: str) -> Wish:
+        return Wish(
+            issuing=self.issuing_wish(**known),
+            permitted=self.permitted_texts(),
+            origin=self.cleaned_data.get("origin", ""),
+            on_token=self.cleaned_data.get("issuing_on_token", False),
         )
 
 
-class HierarchyForm(IssuingFields):
+class HierarchyForm(RootFields, IssuingFields):
     """A root and an issuing authority in one page."""
 
-    organisation = forms.CharField(label=_("Organisation"), max_length=64)
-    country = forms.CharField(
-        label=_("Country"),
-        required=False,
-        max_length=2,
-        widget=forms.TextInput(attrs={"placeholder": "TW", "autocomplete": "country"}),
-        help_text=_("Two letters, or empty."),
-    )
-    root_name = forms.CharField(
-        label=_("Name of the root"),
-        max_length=64,
-        widget=forms.TextInput(attrs={"data-follow": "organisation", "data-suffix": "Root CA"}),
-        help_text=_("People see it when they install the root on their devices."),
-    )
-    root_algorithm = forms.ChoiceField(label=_("Key"), choices=ROOT_ALGORITHMS)
-    root_life = forms.ChoiceField(
-        label=_("Life"), choices=ROOT_LIVES, initial=str(profiles.CLASSIC_ROOT_DAYS)
-    )
-    root_days = forms.IntegerField(label=_("Days"), required=False, min_value=1)
-    passphrase = _passphrase(
-        _("Passphrase of the root"),
-        NEW_PASSPHRASE | {"minlength": str(passphrases.SHORTEST)},
-        _(
-            "At least 12 characters; several words are easiest. It is never stored: write it down "
-            "and lock it away. It is asked for only when the root signs another authority, and "
-            "nobody can recover it."
-        ),
-    )
-    passphrase_again = _passphrase(_("The passphrase again"), NEW_PASSPHRASE)
+    def wish(self, **known: str) -> Wish:
+        return Wish(
+            root=self.root_wish(),
+            issuing=self.issuing_wish(),
+            permitted=self.permitted_texts(),
+            origin=self.cleaned_data["origin"],
+            on_token=self.cleaned_data.get("issuing_on_token", False),
+        )
 
-    field_order = ["organisation", "country", "root_name"]
+
+class RootForm(RootFields):
+    """A root alone."""
+
+    def wish(self, **known: str) -> Wish:
+        return Wish(root=self.root_wish())
+
+
+class IssuingForm(IssuingFields):
+    """Another authority under one that exists; its passphrase opens a root."""
+
+    passphrase = _passphrase(_("Passphrase of the root"), OWN_PASSPHRASE)
+
+    def __init__(self, *args: Any, under: Issuer, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if under.key_kept != Issuer.UNDER_PASSPHRASE:
+            del self.fields["passphrase"]
+
+
+class RequestForm(IssuingFields):
+    """An issuing authority whose root is elsewhere."""
+
+    organisation = _organisation()
+    country = _country()
 
     def clean_country(self) -> str:
         return str(self.cleaned_data["country"]).upper()
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean()
-        cleaned["root_length"] = _life(self, "root")
-        first, second = cleaned.get("passphrase"), cleaned.get("passphrase_again")
-        known = [cleaned.get(field, "") for field in ("root_name", "organisation", "issuing_name")]
-        for code in passphrases.problems(first, known=known) if first else []:
-            self.add_error("passphrase", wording.sentence(code))
-        if first and second and passphrases.normal(first) != passphrases.normal(second):
-            self.add_error("passphrase_again", _("The two passphrases differ. Type them again."))
-        return cleaned
 
-    def wish(self) -> Wish:
-        organisation = self.cleaned_data["organisation"]
-        country = self.cleaned_data["country"]
-        return Wish(
-            root=AuthorityWish(
-                name=self.cleaned_data["root_name"],
-                algorithm=self.cleaned_data["root_algorithm"],
-                days=self.cleaned_data["root_length"],
-                organisation=organisation,
-                country=country,
-            ),
-            issuing=self.issuing_wish(organisation=organisation, country=country),
-            permitted=self.permitted_texts(),
-            origin=self.cleaned_data["origin"],
+class SubordinateForm(IssuingForm):
+    """A certificate for the request of an authority elsewhere. The key is the request's."""
+
+    csr = _pem(
+        _("Its request (CSR)"),
+        "CERTIFICATE REQUEST",
+        _("Only the key is taken from it; everything else is what this page says."),
+    )
+    csr_file = forms.FileField(label=_("or as a file"), required=False)
+    organisation = _organisation()
+    country = _country()
+    origin = None  # type: ignore[assignment]
+    issuing_algorithm = None  # type: ignore[assignment]
+    issuing_on_token = None  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["issuing_name"].label = _("Name of the authority")
+        self.fields["issuing_name"].help_text = _(
+            "The name under which its own software knows it, if it has one already."
         )
 
+    def clean_country(self) -> str:
+        return str(self.cleaned_data["country"]).upper()
 
-class IssuingForm(IssuingFields):
-    """Another issuing authority under a root; its passphrase opens the root."""
 
-    passphrase = _passphrase(_("Passphrase of the root"), OWN_PASSPHRASE)
+class CertificateForm(forms.Form):
+    """The certificate that was signed elsewhere, and the chain above it."""
 
-    def wish(self, root: Issuer) -> Wish:
-        subject = root.parsed.subject
-        organisation = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-        country = subject.get_attributes_for_oid(NameOID.COUNTRY_NAME)
-        return Wish(
-            issuing=self.issuing_wish(
-                organisation=str(organisation[0].value) if organisation else "",
-                country=str(country[0].value) if country else "",
-            ),
-            permitted=self.permitted_texts(),
-            origin=self.cleaned_data["origin"],
-        )
+    certificate = _pem(_("The signed certificate"), "CERTIFICATE")
+    certificate_file = forms.FileField(label=_("or as a file"), required=False)
+    chain = _pem(
+        _("The certificates above it, up to the root"),
+        "CERTIFICATE",
+        _("In any order. Those this console knows may be left out."),
+    )
+    chain_file = forms.FileField(label=_("or as a file"), required=False)
 
 
 class PassphraseForm(forms.Form):
     """The passphrase alone: to try again, or to renew the root's revocation list."""
 
     passphrase = _passphrase(_("Passphrase of the root"), OWN_PASSPHRASE)
+
+
+class ReissueForm(PassphraseForm):
+    """The root's next certificate."""
+
+    root_life = forms.ChoiceField(
+        label=_("Life"), choices=ROOT_LIVES, initial=str(profiles.CLASSIC_ROOT_DAYS)
+    )
+    root_days = forms.IntegerField(label=_("Days"), required=False, min_value=1)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        cleaned["days"] = _life(self, "root")
+        return cleaned
+
+
+def warnings_of(wish: Wish, *, unconstrained: bool) -> list[Any]:
+    """What to think about before the signature, for the preview."""
+    algorithms = {part.algorithm for part in (wish.root, wish.issuing) if part is not None}
+    found = [WARNINGS[each] for each in sorted(algorithms) if each in WARNINGS]
+    if wish.issuing is not None and unconstrained:
+        found.append(WARNINGS["unconstrained"])
+    return found
+
+
+def key_label(algorithm: str) -> str:
+    return keys.ALGORITHM_LABELS.get(algorithm, algorithm)

@@ -154,4 +154,8 @@ WARNINGS: Mapping[str, Any] = {
         "do not accept such certificates. OpenSSL and GnuTLS do, so it is for servers among "
         "themselves."
     ),
+    "unconstrained": _(
+        "Without limits, whoever steals its key can pose as any server to everyone who trusts the "
+        "root."
+    ),
 }

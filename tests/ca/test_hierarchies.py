@@ -8,12 +8,11 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from ca import authorities, ceremonies, issuance, keys, names, rollover, slowdown, tasks
-from ca.models import Ceremony, Certificate, Issuer, Order
+from ca import authorities, ceremonies, issuance, keys, names, slowdown, tasks
+from ca.models import Ceremony, Certificate, Issuer
 from ca.rehearsal import outside
 from ca.wishes import AuthorityWish, Wish
 from core import leases

@@ -89,7 +89,7 @@ def test_an_authority_in_one_page(signed_in: Client) -> None:
         ({"passphrase_again": "another phrase 12"}, "passphrase_again", "differ"),
         ({"passphrase": "short", "passphrase_again": "short"}, "passphrase", "12 characters"),
         ({"permitted": ""}, "permitted", "any server in the world"),
-        ({"permitted": "com"}, "permitted", "top-level domain"),
+        ({"permitted": "com"}, "permitted", "public suffix"),
         ({"origin": "https://pki.example.test"}, "origin", "http://"),
         ({"country": "T1"}, "root_name", "country code"),
         ({"root_life": "other"}, "root_days", "number of days"),
