@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -40,7 +41,7 @@ class OutsideRails(ValueError):
     """A copy that asks for more than its base: `code` and `detail` say what; `ca.wording` has the
     sentences. `field` is the value that is wrong."""
 
-    def __init__(self, code: str, field: str, **detail: object) -> None:
+    def __init__(self, code: str, field: str, **detail: Any) -> None:
         super().__init__(f"{code} {detail or ''}".strip())
         self.code = code
         self.field = field

@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache
 from types import EllipsisType
 
 from cryptography import x509
@@ -65,24 +66,23 @@ class ToBeSigned:
     extensions: tuple[x509.Extension[x509.ExtensionType], ...]
 
     def find(self, kind: type[x509.ExtensionType]) -> x509.Extension[x509.ExtensionType] | None:
-        for extension in self.extensions:
-            if isinstance(extension.value, kind):
-                return extension
-        return None
+        return self._by_kind.get(kind)
+
+    @cached_property
+    def _by_kind(self) -> dict[type, x509.Extension[x509.ExtensionType]]:
+        return {type(extension.value): extension for extension in reversed(self.extensions)}
 
     def builder(self) -> x509.CertificateBuilder:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(self.subject)
-            .issuer_name(self.issuer)
-            .public_key(self.public_key)
-            .serial_number(self.serial)
-            .not_valid_before(self.not_before)
-            .not_valid_after(self.not_after)
+        # All at once: what the builder's methods look at one by one is looked at by the rules.
+        return x509.CertificateBuilder(
+            issuer_name=self.issuer,
+            subject_name=self.subject,
+            public_key=self.public_key,
+            serial_number=self.serial,
+            not_valid_before=self.not_before.astimezone(UTC).replace(tzinfo=None),
+            not_valid_after=self.not_after.astimezone(UTC).replace(tzinfo=None),
+            extensions=list(self.extensions),
         )
-        for extension in self.extensions:
-            builder = builder.add_extension(extension.value, critical=extension.critical)
-        return builder
 
 
 # The largest serial number of 20 octets whose first bit is not the sign (RFC 5280 4.1.2.2).
@@ -164,6 +164,21 @@ def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIden
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=64)
+def _same_for_all(
+    profile: Profile, usage: x509.KeyUsage, issuer: x509.Certificate, addresses: Addresses
+) -> tuple[list[x509.Extension[x509.ExtensionType]], list[x509.Extension[x509.ExtensionType]]]:
+    """The extensions that do not depend on the one certificate: the first of them, and the last."""
+    first = [
+        _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
+        _extension(usage, critical=True),
+        _extension(x509.ExtendedKeyUsage(profile.extended_key_usage)),
+        _extension(_authority_key_identifier(issuer)),
+    ]
+    last = [_extension(x509.OCSPNoCheck())] if profile.unchecked else _where_to_find(addresses)
+    return first, last
+
+
 def _where_to_find(addresses: Addresses) -> list[x509.Extension[x509.ExtensionType]]:
     found: list[x509.Extension[x509.ExtensionType]] = []
     access = [
@@ -206,20 +221,13 @@ def prepare(
         fields["CN"] = common_name_of(names)
     name = subject_name(fields)
     begin, end = validity(at=at, days=days, not_earlier=issuer.not_valid_before_utc)
-    extensions = [
-        _extension(x509.BasicConstraints(ca=False, path_length=None), critical=True),
-        _extension(profile.key_usage(public_key), critical=True),
-        _extension(x509.ExtendedKeyUsage(profile.extended_key_usage)),
-        _extension(x509.SubjectKeyIdentifier.from_public_key(public_key)),
-        _extension(_authority_key_identifier(issuer)),
-    ]
+    first, last = _same_for_all(profile, profile.key_usage(public_key), issuer, addresses)
+    extensions = [*first, _extension(x509.SubjectKeyIdentifier.from_public_key(public_key))]
     if names:
         # RFC 5280 4.2.1.6: with an empty subject the alternative name is the subject
         general = x509.SubjectAlternativeName([each.general_name() for each in names])
         extensions.append(_extension(general, critical=not list(name)))
-    extensions += (
-        [_extension(x509.OCSPNoCheck())] if profile.unchecked else _where_to_find(addresses)
-    )
+    extensions += last
     return ToBeSigned(
         profile=profile,
         subject=name,
@@ -263,7 +271,7 @@ def prepare_authority(
     if issuer is not None:
         extensions.append(_extension(_authority_key_identifier(issuer)))
     else:
-        own = x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)
+        own = x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)  # type: ignore[arg-type]
         extensions.append(_extension(own))
     limits = constraints(permitted)
     if limits is not None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from ninja import Router
 
-from ca.api import authorities, certificates, importing, orders
+from ca.api import authorities, certificates, importing, orders, profiles
 
 router = Router(tags=["certificates"])
-for each in (importing, authorities, orders, certificates):
+for each in (importing, authorities, orders, certificates, profiles):
     router.add_router("", each.router)

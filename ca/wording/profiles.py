@@ -25,6 +25,6 @@ SENTENCES: Mapping[str, Any] = {
     "copy_id_taken": _("There is already a profile with the id “%(value)s”. Choose another."),
     "copy_name_bad": _("A profile needs a name of at most 64 characters, in plain text."),
     "copy_name_taken": _("There is already a profile called “%(value)s”. Choose another name."),
-    "copy_retired": _("“%(value)s” is retired. Take it into use again before you edit it."),
+    "copy_retired": _("“%(value)s” is retired already. To edit it, take it into use again first."),
     "copy_not_retired": _("“%(value)s” is in use already."),
 }

@@ -200,7 +200,7 @@ ED25519 = {
     ED25519_SIGNATURE: "public authorities may not use Ed25519; the page warns of clients as well",
     ED25519_KEY: "the same",
 }
-# By judge and certificate: what it finds, and why that stays. What is not found does not stand here.
+# By judge and certificate: what it finds, and why that stays. What it does not find is not here.
 JUSTIFIED: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("pkix", "host"): {
         "pkix.invalid_domain_name_syntax": "the wildcard, which RFC 6125 adds to RFC 5280's names",
