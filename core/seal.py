@@ -21,6 +21,7 @@ alone and the process cannot read another's. Under one user the boundary is in c
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -84,14 +85,28 @@ def ensure_keys(data: Path) -> None:
 
 def load(role: str, data: Path) -> None:
     """Read the rings of `role` into this process, and forget any other."""
+    _load(ROLES[role], data, all_of_them=True)
+
+
+def load_readable(data: Path) -> None:
+    """Read the rings that this user may read: for commands, which say what they lack."""
+    _load(frozenset(RINGS), data, all_of_them=False)
+
+
+def _load(rings: Iterable[str], data: Path, *, all_of_them: bool) -> None:
     global _signer_public, _token_pin
     folder = Path(os.environ.get("CREDENTIALS_DIRECTORY") or data / "keys")
+    passed_over = () if all_of_them else (PermissionError, FileNotFoundError)
     _held.clear()
-    for ring in ROLES[role]:
-        _held[ring] = _parse((folder / f"{ring}.key").read_text())
-    _signer_public = base64.b64decode((folder / "signer.pub").read_text())
+    _signer_public, _token_pin = None, ""
+    for ring in rings:
+        with contextlib.suppress(*passed_over):
+            _held[ring] = _parse((folder / f"{ring}.key").read_text())
+    with contextlib.suppress(*passed_over):
+        _signer_public = base64.b64decode((folder / "signer.pub").read_text())
     pin = folder / "pkcs11.pin"
-    _token_pin = pin.read_text().strip() if AUTHORITY in _held and pin.is_file() else ""
+    if AUTHORITY in _held and pin.is_file():
+        _token_pin = pin.read_text().strip()
 
 
 def held() -> Iterable[str]:

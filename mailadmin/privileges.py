@@ -9,12 +9,18 @@ Started as root, everything but the supervisor and the practice host's helper gi
 - that user cannot read the Python or the checkout (a checkout under `/root`, say): stay root, say
   so, and listen on loopback only.
 
+A command that root starts becomes the same account; one that reads and writes files for the person
+at the terminal keeps the way back to root for the moment it opens them (`core.terminal`). Started
+by a user who may not read `keys/`, a command runs without them and says what it cannot do.
+
 Nothing here imports Django or the settings: both read the data folder when they are imported.
 """
 
 import grp
+import json
 import os
 import pwd
+import secrets
 import shutil
 import stat
 import subprocess
@@ -33,6 +39,20 @@ FOLDERS = ("keys", "run", "log", "valkey", "static")  # of the data folder
 LOCK = "up.lock"
 OUR_FOLDERS = ("mailadmin", "core", "accounts", "ca", "deploy", "templates", "static")
 
+# Commands that read and write files their caller named.
+FILES_OF_CALLER = frozenset(
+    {
+        "create_root",
+        "create_issuer",
+        "issue",
+        "renew",
+        "revoke",
+        "crl",
+        "import_ca",
+        "reissue_root",
+        "export",
+    }
+)
 # Commands that keep root: they start processes of their own, or write into the checkout.
 KEEP_ROOT = frozenset({"up", "practice", "bench", "test"})
 WRITE_CHECKOUT = frozenset(
@@ -69,14 +89,17 @@ def data_folder() -> Path:
     return Path(os.environ.get("MAILADMIN_DATA") or CHECKOUT / "var").resolve()
 
 
-def prepare() -> Ground:
-    """Choose the account, make the data folder fit it, make the keys. Raises CannotStart."""
+def prepare(*, without_keys: bool = False) -> Ground:
+    """Choose the account, make the data folder fit it, make the keys. Raises CannotStart.
+
+    `without_keys`: another user's keys are left alone, and no reason not to start.
+    """
     port = os.environ.get("MAILADMIN_PORT") or "8000"
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise CannotStart(f"MAILADMIN_PORT is {port!r}; set it to a number from 1 to 65535.")
     data = data_folder()
     if os.geteuid() != 0:
-        _own_folders(data)
+        _own_folders(data, without_keys=without_keys)
         return Ground(data, None)
     try:
         data.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -113,6 +136,16 @@ def drop(account: Account) -> None:
     os.environ.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
 
 
+def lend(account: Account) -> None:
+    """Become `account`, and keep the way back (`core.terminal.as_caller`)."""
+    try:
+        os.initgroups(account.name, account.gid)
+    except (OSError, KeyError):
+        os.setgroups([account.gid])
+    os.setresgid(account.gid, account.gid, 0)
+    os.setresuid(account.uid, account.uid, 0)
+
+
 def ground() -> Ground:
     """What `enter` prepared."""
     return _ground or prepare()
@@ -126,17 +159,25 @@ def enter(argv: list[str]) -> None:
     if command not in WRITE_CHECKOUT:
         os.umask(0o077)
     try:
-        _ground = found = prepare()
+        _ground = found = prepare(without_keys=command != "up")
     except CannotStart as refusal:
+        if command in FILES_OF_CALLER and "--json" in argv:
+            sys.stdout.write(json.dumps({"error": str(refusal), "code": "cannot_start"}) + "\n")
+            sys.exit(1)
         sys.exit(str(refusal))
     if command == "up":
         return
+    if _foreign(found.data / "keys"):
+        # Nothing a command signs by it leaves the process.
+        os.environ.setdefault("MAILADMIN_SECRET_KEY", secrets.token_urlsafe(48))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailadmin.settings")
     from django.conf import settings
 
     _ = settings.SECRET_KEY  # read while its file can still be read
-    seal.load("all", found.data)
-    if found.account and command not in KEEP_ROOT | WRITE_CHECKOUT:
+    seal.load_readable(found.data)
+    if found.account and command in FILES_OF_CALLER:
+        lend(found.account)
+    elif found.account and command not in KEEP_ROOT | WRITE_CHECKOUT:
         drop(found.account)
 
 
@@ -210,13 +251,22 @@ def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 
 
-def _own_folders(data: Path) -> None:
+def _foreign(folder: Path) -> bool:
+    """Whether it is there, and another user's alone."""
+    return folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+def _own_folders(data: Path, *, without_keys: bool = False) -> None:
     """Everything belongs to whoever we are."""
     try:
         for name in ("", *FOLDERS):
+            if without_keys and _foreign(data / "keys") and name in ("keys", "valkey"):
+                continue
             (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=data / name):
                 pass
+        if without_keys and _foreign(data / "keys"):
+            return
         _make_files(data)
     except OSError as error:
         raise CannotStart(_unwritable(data, error)) from error

@@ -7,6 +7,9 @@
 `MAILADMIN_PORT`          port of the web server (default 8000)
 `MAILADMIN_HOSTS`         comma separated names the console answers to, in production
 `MAILADMIN_SECRET_KEY`    Django's signing key; default is a file in the data folder's `keys/`
+`MAILADMIN_PUBLIC_URL`    `http://pki.example.com`: the address burnt into certificates, where their
+                          revocation list and OCSP are; the pages ask for it, commands take it here
+`MAILADMIN_PKCS11_MODULE`, `MAILADMIN_PKCS11_TOKEN`   a token for authorities' keys (`ca.tokens`)
 """
 
 import os
@@ -28,6 +31,7 @@ if ENVIRONMENT not in {"local", "production"}:
     )
 PRODUCTION = ENVIRONMENT == "production"
 PORT = int(os.environ.get("MAILADMIN_PORT", "8000"))
+PUBLIC_URL = os.environ.get("MAILADMIN_PUBLIC_URL", "")
 
 DEBUG = False
 SECRET_KEY = os.environ.get("MAILADMIN_SECRET_KEY") or seal.signing_key(DATA_DIR)

@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext
 
 from ca.lints import Finding
-from ca.wording import authorities, batches, importing, profiles, renewal, requests, tokens
+from ca.wording import authorities, batches, commands, importing, profiles, renewal, requests, tokens
 from ca.wording.labels import (
     LABELS,
     LINTS,
@@ -47,6 +47,7 @@ TABLES = (
     profiles.SENTENCES,
     authorities.SENTENCES,
     tokens.SENTENCES,
+    commands.SENTENCES,
     importing.SENTENCES,
     renewal.SENTENCES,
 )

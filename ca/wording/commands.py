@@ -1,0 +1,89 @@
+"""Sentences of the commands, for whoever is at the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+SENTENCES: Mapping[str, Any] = {
+    # the row's work
+    "keys_not_held": _(
+        "This user may not read the keys in %(keys)s, and no running console did it within "
+        "%(seconds)s seconds. It stays asked for: start the console, which does it then, or run "
+        "the command as root or as the user the console runs as."
+    ),
+    "keys_not_held_passphrase": _(
+        "This user may not read the keys in %(keys)s, so the passphrase cannot be handed to the "
+        "signer. Run the command as root or as the user the console runs as. Nothing was made."
+    ),
+    "not_in_time": _(
+        "The running console has taken it and did not end within %(seconds)s seconds. Wait, or "
+        "look at its page; with --wait the command waits longer."
+    ),
+    "interrupted": _("Interrupted. What was asked for already stays asked for."),
+    # the database
+    "database_old": _(
+        "The database is older than this program. Start the console once, or type "
+        "./run manage migrate, then try again."
+    ),
+    "database_unusable": _("The database cannot be used: %(why)s."),
+    # what was named
+    "constraints_missing_here": _(
+        "Name the domains and networks it may sign for with --permit. Without them a stolen key "
+        "could speak for any server in the world; if that is what you want, say --unconstrained."
+    ),
+    "serial_malformed": _(
+        "“%(value)s” is no serial number. Write hexadecimal digits, such as 4f0a12 or 4F:0A:12."
+    ),
+    "serial_unknown": _(
+        "There is no certificate whose serial number begins with %(value)s. The list of "
+        "certificates in the console shows the numbers."
+    ),
+    "serial_ambiguous": _(
+        "Several certificates have a serial number that begins with %(value)s: %(found)s. Write "
+        "more digits, or name the issuer with --issuer."
+    ),
+    "issuer_unknown": _("There is no authority called “%(value)s”. Known: %(known)s."),
+    "issuer_ambiguous": _(
+        "Several authorities' names begin with “%(value)s”: %(known)s. Write the whole name."
+    ),
+    "not_a_root": _("“%(value)s” is no root. Roots: %(known)s."),
+    "operator_unknown": _("There is no operator “%(value)s”. Known: %(known)s."),
+    "operator_off": _("“%(value)s” is switched off; an owner can switch it on again."),
+    "operator_may_not": _("“%(value)s” may not do this; it needs the role %(roles)s."),
+    "list_missing": _("“%(issuer)s” has no revocation list yet."),
+    "form_unknown": _("“%(value)s” is no format. Known: %(known)s."),
+    "names_nowhere": _(
+        "No name was given, and the request has none. Name at least one with --name."
+    ),
+    # files
+    "file_missing": _("There is no file %(path)s."),
+    "file_unreadable": _("The file %(path)s cannot be read: %(why)s."),
+    "file_big": _("The file %(path)s is larger than %(why)s. Is it the right one?"),
+    "file_unwritable": _("The file %(path)s cannot be written: %(why)s."),
+    "file_exists": _(
+        "%(path)s is there already. Choose another place, or overwrite it with --force."
+    ),
+    "file_is_folder": _("%(path)s is a folder. Name a file in it."),
+    "folder_missing": _("There is no folder %(path)s. Make it first."),
+    "folder_unwritable": _("The folder %(path)s cannot be written: %(why)s."),
+    "folder_big": _("The folder %(path)s holds too much to be an authority's certificates."),
+    "passphrase_empty": _("The passphrase file %(path)s is empty."),
+    "passphrase_not_text": _("The passphrase file %(path)s is no text (UTF-8)."),
+    "passphrase_lines": _(
+        "The passphrase file %(path)s has several lines. Write the passphrase alone into it."
+    ),
+    # warnings
+    "passphrase_file_open": _("Others on this machine can read %(path)s. Type: chmod 600 %(path)s"),
+    "public_url_missing": _(
+        "MAILADMIN_PUBLIC_URL is not set: certificates will not say where their revocation list "
+        "is. That cannot be added to certificates that are out."
+    ),
+    "root_list_waits": _(
+        "The revocation list of “%(issuer)s” needs its passphrase. Sign it with: "
+        "./run manage crl --issuer “%(issuer)s” --passphrase-file FILE --out FILE"
+    ),
+    "list_waits": _("The revocation list was not signed yet; the console does it when it runs."),
+}
