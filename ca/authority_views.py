@@ -241,6 +241,8 @@ def ceremony(request: HttpRequest, pk: int) -> HttpResponse:
     """A ceremony, live until it ends; a refused one can be tried again."""
     rows = Ceremony.objects.select_related("root__certificate", "made__certificate")
     found = get_object_or_404(rows, pk=pk)
+    if found.kind == Ceremony.IMPORT:
+        return redirect("ca:imported", pk=pk)
     if request.method == "POST":
         form = PassphraseForm(request.POST)
         form.fields["passphrase"].required = ceremonies.needs_passphrase(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,10 +13,11 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from ca import ceremonies, crossing, importing, reissue, wording
+from ca import ceremonies, crossing, describe, importing, keys, reissue, wording
 from ca.forms.authorities import PassphraseForm
 from ca.forms.importing import ImportForm, KeyFields, LookForm
 from ca.legacy_files import Found
+from ca.making_views import add_refusal
 from ca.models import Ceremony, Imported, Issuer
 from ca.rehearsal import NotMade
 from core import paging
@@ -62,12 +64,6 @@ def _reported(lines: Iterable[Imported]) -> list[dict[str, Any]]:
     ]
 
 
-def _add_refusal(form: forms.Form, refusal: NotMade) -> None:
-    field = refusal.field if refusal.field in form.fields else None
-    for sentence in getattr(refusal, "sentences", [refusal.sentence]):
-        form.add_error(field, sentence)
-
-
 @sensitive_post_parameters(*SECRETS)
 @requires("ca.manage")
 def new_import(request: HttpRequest) -> HttpResponse:
@@ -85,7 +81,7 @@ def new_import(request: HttpRequest) -> HttpResponse:
                     at=timezone.now(),
                 )
             except NotMade as refusal:
-                _add_refusal(form, refusal)
+                add_refusal(form, refusal)
             else:
                 return redirect("ca:imported", pk=ceremony.pk)
     else:
@@ -106,6 +102,8 @@ def look(request: HttpRequest) -> HttpResponse:
             looked = importing.look(**form.public(), at=timezone.now())
             context = {
                 "looked": looked,
+                "key": keys.label(looked.root.public_key),
+                "fingerprint": describe.hexed(looked.root.certificate.fingerprint(hashes.SHA256())),
                 "notes": [wording.sentence(note) for note in looked.root.notes],
                 "lines": _previewed(looked.found),
                 "counts": looked.counts,
@@ -163,7 +161,7 @@ def imported(request: HttpRequest, pk: int) -> HttpResponse:
                 ceremony=found, **form.secret(), by=request.user, at=timezone.now()
             )
         except NotMade as refusal:
-            _add_refusal(form, refusal)
+            add_refusal(form, refusal)
         else:
             return redirect("ca:imported", pk=again.pk)
     context = _context(request, found) | {"form": form}
@@ -196,7 +194,7 @@ def sign_anew(request: HttpRequest, pk: int) -> HttpResponse:
                 at=timezone.now(),
             )
         except NotMade as refusal:
-            _add_refusal(form, refusal)
+            add_refusal(form, refusal)
         else:
             return redirect("ca:ceremony", pk=ceremony.pk)
     return _crossing(request, pk, form)

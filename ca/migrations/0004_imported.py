@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('position', models.PositiveIntegerField()),
                 ('source', models.CharField(max_length=200, verbose_name='file')),
-                ('verdict', models.CharField(choices=[('taken', 'taken over'), ('noted', 'taken over, with a note'), ('left', 'left out')], max_length=5)),
+                ('verdict', models.CharField(choices=[('taken', 'in order'), ('noted', 'in order, with a note'), ('left', 'left out')], max_length=5)),
                 ('code', models.CharField(blank=True, max_length=60)),
                 ('detail', models.JSONField(default=dict)),
                 ('serial', models.CharField(blank=True, max_length=80, verbose_name='serial number')),

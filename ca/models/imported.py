@@ -26,8 +26,8 @@ class Imported(models.Model):
     TAKEN, NOTED, LEFT = "taken", "noted", "left"
     ACCEPTED = (TAKEN, NOTED)
     VERDICTS = [
-        (TAKEN, _("taken over")),
-        (NOTED, _("taken over, with a note")),
+        (TAKEN, _("in order")),
+        (NOTED, _("in order, with a note")),
         (LEFT, _("left out")),
     ]
 

@@ -50,7 +50,7 @@ def test_looking_stores_nothing(files, signed_in: Client) -> None:  # type: igno
     said = answer.content.decode()
     assert answer.status_code == 200 and "<html" not in said
     assert "My Root CA" in said and "SHA-1" in said
-    assert "1 certificate is taken over." in said and "Version 1" in said
+    assert "1 certificate is in order. 1 comes with a note." in said and "Version 1" in said
     assert not Ceremony.objects.exists() and not Imported.objects.exists()
     wrong = {"certificate": SimpleUploadedFile("a.key", files.key)}
     answer = signed_in.post(reverse("ca:import_look"), wrong)
@@ -72,6 +72,8 @@ def test_an_authority_is_uploaded_and_its_report_read(files, signed_in: Client) 
     noted = signed_in.get(answer.url + "?verdict=noted").content.decode()
     assert "old.example.test" in noted and "CN=mail.example.test" not in noted
     assert reverse("ca:crossing", args=[ceremony.root_id]) in part
+    known = signed_in.get(reverse("ca:ceremony", args=[ceremony.pk]))
+    assert known.url == answer.url, "one page for it"
     for row in Certificate.objects.all():
         assert signed_in.get(reverse("ca:certificate", args=[row.pk])).status_code == 200
     listed = signed_in.get(reverse("ca:certificates") + f"?issuer={ceremony.root_id}")
