@@ -6,6 +6,7 @@ import base64
 import re
 from pathlib import Path
 
+import cryptography_vectors
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from ca import csr, lints, wording
+from ca import csr, keys, lints, wording
 from tests.ca.conftest import request_for
 
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -188,3 +189,115 @@ def test_its_extensions_are_not_believed() -> None:
     read = csr.parse(builder.sign(EC, hashes.SHA256()).public_bytes(Encoding.PEM))
     assert [name.value for name in read.names] == ["a.example.test"]
     assert "ca" not in vars(read)
+
+
+def subject_request(*attributes: tuple[x509.ObjectIdentifier, str]) -> bytes:
+    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
+    signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(EC, hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM)
+
+
+CN, MAIL = x509.NameOID.COMMON_NAME, x509.NameOID.EMAIL_ADDRESS
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (with_san(x509.RFC822Name("Wang@Example.TEST")), [("email", "Wang@example.test")]),
+        (
+            with_san(x509.RFC822Name("wang@example.test"), x509.DNSName("a.example.test")),
+            [("email", "wang@example.test"), ("dns", "a.example.test")],
+        ),
+        # As `openssl req` asks for it: a name and a mail address in the subject
+        (
+            subject_request((CN, "王大明"), (MAIL, "wang@example.test")),
+            [("email", "wang@example.test")],
+        ),
+        (subject_request((CN, "wang@example.test")), [("email", "wang@example.test")]),
+        (
+            subject_request((CN, "a.example.test"), (MAIL, "root@example.test")),
+            [("dns", "a.example.test")],
+        ),
+        (subject_request((CN, "wang@home")), []),
+        (subject_request((CN, "J. <wang@x>")), []),
+    ],
+)
+def test_mail_addresses(source: str | bytes, expected: list[tuple[str, str]]) -> None:
+    assert [(each.kind, each.value) for each in csr.parse(source).names] == expected
+
+
+def test_an_authoritys_request_may_be_ed25519() -> None:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        x509.Name([x509.NameAttribute(CN, "Example Issuing")])
+    )
+    pem = builder.sign(ed25519.Ed25519PrivateKey.generate(), None).public_bytes(Encoding.PEM)
+    assert csr.parse(pem, authority=True).key_label == "Ed25519"
+    raw = bytearray(base64.b64decode("".join(pem.decode().splitlines()[1:-1])))
+    raw[-1] ^= 0x01
+    with pytest.raises(csr.BadRequest) as refused:
+        csr.parse(bytes(raw), authority=True)
+    assert refused.value.code == "csr_signature"
+
+
+# Every request among pyca's vectors, with what becomes of it: None is read. All the others are
+# refused for the reason named, the first of them where a request has several faults.
+VECTORS: dict[str, str | None] = {
+    "bad-version.pem": "csr_unreadable",
+    "basic_constraints.pem": "csr_hash",
+    "challenge-invalid.der": "csr_signature",
+    "challenge-multi-valued.der": "csr_signature",
+    # a challenge password is an attribute, which is ignored; the signature is right
+    "challenge-unstructured.pem": None,
+    "challenge.pem": None,
+    "dsa_sha1.der": "key_kind",
+    "dsa_sha1.pem": "key_kind",
+    "ec_sha256.der": None,
+    "ec_sha256.pem": None,
+    "ec_sha256_old_header.pem": None,  # "NEW CERTIFICATE REQUEST", as some software writes it
+    "freeipa-bad-critical.pem": "csr_unreadable",
+    "invalid_signature.pem": "key_rsa_small",
+    "long-form-attribute.pem": "csr_signature",
+    "rsa_md4.der": "csr_hash",
+    "rsa_md4.pem": "csr_hash",
+    "rsa_sha1.der": "csr_hash",
+    "rsa_sha1.pem": "csr_hash",
+    "rsa_sha256.der": None,
+    "rsa_sha256.pem": None,
+    "san_rsa_sha1.der": "csr_hash",
+    "san_rsa_sha1.pem": "csr_hash",
+    "two_basic_constraints.pem": "csr_hash",
+    "unsupported_extension.pem": "csr_hash",
+    "unsupported_extension_critical.pem": "csr_hash",
+    "zero-element-attribute.pem": "csr_unreadable",
+}
+
+
+def vector(name: str) -> bytes:
+    with cryptography_vectors.open_vector_file(f"x509/requests/{name}", "rb") as file:
+        return bytes(file.read())
+
+
+def test_the_vectors_are_these() -> None:
+    folder = Path(cryptography_vectors.__file__).parent / "x509" / "requests"
+    assert {path.name for path in folder.iterdir()} == set(VECTORS)
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_vectors(name: str) -> None:
+    if VECTORS[name] is None:
+        csr.parse(vector(name))
+        return
+    with pytest.raises(csr.BadRequest) as refused:
+        csr.parse(vector(name))
+    assert refused.value.code == VECTORS[name]
+    assert wording.sentence(refused.value.code, refused.value.detail) != refused.value.code
+
+
+@pytest.mark.parametrize("name", ["invalid_signature.pem", "two_basic_constraints.pem"])
+def test_faults_behind_the_first(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the key long and the hash strong enough, they were refused still."""
+    monkeypatch.setattr(keys, "SMALLEST_RSA", 512)
+    monkeypatch.setattr(csr, "_STRONG", (*csr._STRONG, hashes.SHA1))
+    with pytest.raises(csr.BadRequest) as refused:
+        csr.parse(vector(name))
+    assert refused.value.code in {"csr_signature", "csr_unreadable"}
