@@ -21,7 +21,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import idna
 from cryptography import x509
@@ -43,6 +43,8 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _LIKE_A_NAME = re.compile(
     r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\Z|\S*@\S*\Z|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\Z"
 )
+# An address without a colon has no other characters than these.
+_OF_ADDRESSES = "0123456789.[]"
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -186,6 +188,7 @@ def _parse_email(text: str) -> Name:
     return Name("email", f"{local}@{domain}")
 
 
+@lru_cache(maxsize=1024)  # from a request to its last rule each name is read several times
 def parse(text: str) -> Name:
     """The normal form of one name, or `BadName`."""
     text = text.strip(" \t\r\n")
@@ -193,10 +196,11 @@ def parse(text: str) -> Name:
         raise BadName("name_empty", text)
     if _CONTROL.search(text):
         raise BadName("name_control", text)
-    try:
-        return Name("ip", str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))))
-    except ValueError:
-        pass
+    if ":" in text or not text.strip(_OF_ADDRESSES):
+        try:
+            return Name("ip", str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))))
+        except ValueError:
+            pass
     if "@" in text:
         return _parse_email(text)
     wildcard = text.startswith("*.")
@@ -231,6 +235,11 @@ def split(text: str) -> list[str]:
 
 def parse_subtrees(texts: Iterable[str]) -> Subtrees:
     """`["example.test", "192.0.2.0/24"]` → `Subtrees`; a leading dot or "*." is taken off."""
+    return _subtrees(tuple(texts))
+
+
+@lru_cache(maxsize=64)
+def _subtrees(texts: tuple[str, ...]) -> Subtrees:
     domains: dict[str, None] = {}
     networks: dict[Network, None] = {}
     for text in texts:

@@ -72,6 +72,12 @@ class ToBeSigned:
     def _by_kind(self) -> dict[type, x509.Extension[x509.ExtensionType]]:
         return {type(extension.value): extension for extension in reversed(self.extensions)}
 
+    @cached_property
+    def alternative_names(self) -> tuple[x509.GeneralName, ...]:
+        found = self.find(x509.SubjectAlternativeName)
+        value = found.value if found is not None else ()
+        return tuple(value) if isinstance(value, x509.SubjectAlternativeName) else ()
+
     def builder(self) -> x509.CertificateBuilder:
         # All at once: what the builder's methods look at one by one is looked at by the rules.
         return x509.CertificateBuilder(

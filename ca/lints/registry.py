@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from ca import keys
 from ca.profiles import AuthorityProfile
@@ -105,6 +107,12 @@ def require(tbs: ToBeSigned, *, issuer: Issuer) -> Linted:
     return Linted(tbs)
 
 
+@lru_cache(maxsize=64)
+def public_key_of(issuer: x509.Certificate) -> CertificatePublicKeyTypes:
+    """Decoded once: an issuer signs many."""
+    return issuer.public_key()
+
+
 def text_of(name: x509.GeneralName) -> str:
     return str(name.value)
 
@@ -113,8 +121,5 @@ def is_authority(tbs: ToBeSigned) -> bool:
     return isinstance(tbs.profile, AuthorityProfile)
 
 
-def alternative_names(tbs: ToBeSigned) -> list[x509.GeneralName]:
-    found = tbs.find(x509.SubjectAlternativeName)
-    if found is None or not isinstance(found.value, x509.SubjectAlternativeName):
-        return []
-    return list(found.value)
+def alternative_names(tbs: ToBeSigned) -> tuple[x509.GeneralName, ...]:
+    return tbs.alternative_names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -30,6 +31,13 @@ SEARCH = TextIndex(
 def place_of(not_after: datetime, pk: int) -> int:
     """Where a certificate stands in the search index: by its end, then by its id."""
     return max(0, min(int(not_after.timestamp()), _LATEST)) << ID_BITS | pk
+
+
+@lru_cache(maxsize=32)
+def _parsed(pem: str) -> x509.Certificate:
+    """An authority's certificate is read for each one it signs, and what depends on it is kept
+    with it."""
+    return x509.load_pem_x509_certificate(pem.encode())
 
 
 def _begins(field: str, digits: str) -> Q:
@@ -216,7 +224,7 @@ class Certificate(models.Model):
 
     @property
     def parsed(self) -> x509.Certificate:
-        return x509.load_pem_x509_certificate(self.pem.encode())
+        return _parsed(self.pem)
 
     @property
     def der(self) -> bytes:
