@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from ca import describe, export, profiles, revocation, wording
+from ca import describe, export, profiles, renewal, revocation, wording
 from ca.forms.certificates import RevokeForm
 from ca.models import Certificate, Order
 from core import roles
@@ -68,8 +68,27 @@ def certificate(request: HttpRequest, pk: int) -> HttpResponse:
             "is_authority": found.profile in profiles.AUTHORITY_PROFILES,
             "order": Order.objects.filter(certificate=found).first(),
             "revocation": _revocation(request, found),
+            "renewals": found.renewals.order_by("pk"),
+            "renewal": _renewal(request, found),
         },
     )
+
+
+def _renewal(request: HttpRequest, found: Certificate) -> dict[str, Any]:
+    """Whether it can be renewed, and whether it is what another was renewed by."""
+    now = timezone.now()
+    if not roles.may(request.user, "ca.issue"):  # type: ignore[arg-type]
+        return {}
+    try:
+        renewal.check(found, at=now)
+        possible = True
+    except renewal.NotRenewable:
+        possible = False
+    return {
+        "possible": possible,
+        "order": found.renewal_orders.open().first(),
+        "may_supersede": renewal.may_supersede(found, at=now),
+    }
 
 
 def _revocation(request: HttpRequest, found: Certificate) -> dict[str, Any]:

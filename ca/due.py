@@ -4,7 +4,8 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from ca.models import Batch, Ceremony, Issuer, Order, Responder, RevocationList
+from ca import notices
+from ca.models import Batch, Ceremony, Certificate, Issuer, Notice, Order, Responder, RevocationList
 
 
 def orders(at: datetime) -> "QuerySet[Order]":
@@ -28,3 +29,12 @@ def responders(at: datetime) -> "QuerySet[Issuer]":
     renewed = Responder.objects.due(at).values("issuer")
     missing = Issuer.objects.able_to_answer(at).filter(responder=None).values("pk")
     return Issuer.objects.filter(Q(pk__in=renewed) | Q(pk__in=missing))
+
+
+def ends_to_tell(at: datetime) -> "QuerySet[Certificate]":
+    """One certificate whose end people are to be told of: its message collects them all."""
+    return notices.due_to_collect(at)
+
+
+def notices_to_send(at: datetime) -> "QuerySet[Notice]":
+    return notices.due(at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from ca import authorities, bulk, issuance, responders, revocation
+from ca import authorities, bulk, issuance, notices, responders, revocation
 from ca.models import Batch, Ceremony, Issuer, Order, Responder, RevocationList
 from core import leases
 
@@ -51,3 +51,19 @@ def renew_responder(pk: int) -> None:
     held = leases.claim(Responder.objects.due(at), row.pk, worker=leases.worker_name(), at=at)
     if held is not None:
         responders.renew(responder=held, by=None, at=at)
+
+
+@shared_task(name="ca.collect_notices", ignore_result=True)
+def collect_notices(_pk: int) -> None:
+    """Collects all that people are to be told: the id only says that there is something."""
+    notices.collect(at=timezone.now())
+
+
+@shared_task(name=notices.SEND_NOTICE, ignore_result=True)
+def send_notice(pk: int) -> None:
+    at = timezone.now()
+    notice = leases.claim(
+        notices.due(at), pk, worker=leases.worker_name(), at=at, seconds=notices.LEASE_SECONDS
+    )
+    if notice is not None:
+        notices.send(notice=notice, at=at)

@@ -46,6 +46,7 @@ WORDS = {
     "ca.certificate.superseded": _("Certificate replaced"),
     "ca.certificates.imported": _("Certificates from elsewhere taken over"),
     "ca.list.signed": _("Revocation list signed"),
+    "ca.notice.test_requested": _("Test mail asked for"),
     "ca.order.csr_submitted": _("Certificate request handed in"),
     "ca.order.refused": _("Certificate refused"),
     "ca.order.requested": _("Certificate asked for"),

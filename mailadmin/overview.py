@@ -13,7 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import Domain, Mailbox
+from ca import ending, notices, trust
 from ca.models import Certificate
+from ca.wording.renewal import due_reason
 from deploy.models import AccountPush, Generation, Host, HostRollout
 
 SOON = timedelta(days=14)
@@ -40,12 +42,14 @@ class Overview:
     domains: int
     certificates: int
     days: int | None = field(default=None)
+    has_root: bool = False
 
 
 def look(*, at: datetime) -> Overview:
     hosts = list(Host.objects.ready().select_related("certificate", "account_push")[:500])
     last = last_rollouts(hosts)
     needs = [need for host in hosts for need in host_needs(host, last.get(host.pk), at)]
+    needs += authority_needs(hosts, at)
     needs.sort(key=lambda need: need.kind != "danger")
     ends = [host.certificate.not_after for host in hosts if host.certificate]
     days = max(0, (min(ends) - at).days) if ends else None
@@ -67,7 +71,37 @@ def look(*, at: datetime) -> Overview:
         domains=Domain.objects.count(),
         certificates=Certificate.objects.leaves().valid(at).count(),
         days=days,
+        has_root=trust.roots(at).exists(),
     )
+
+
+def authority_needs(hosts: list[Host], at: datetime) -> list[Need]:
+    """What ends soon, apart from the hosts' own certificates, which are named with their hosts."""
+    page = reverse("ca:due")
+    found = [
+        Need(
+            "danger" if "authority_ended" in each.reasons else "warning",
+            _("The authority “%(name)s” needs you") % {"name": each.issuer.name},
+            " ".join(due_reason(code, each.days) for code in each.reasons),
+            reverse("ca:authority", args=[each.issuer.pk]),
+            _("Open"),
+        )
+        for each in ending.authorities(at)
+    ]
+    named = [host.certificate_id for host in hosts if host.certificate_id]
+    rows = ending.certificates(at).exclude(pk__in=named).order_by("not_after", "pk")
+    count = len(rows.values_list("pk", flat=True)[: ending.MOST_COUNTED + 1])
+    if count:
+        title = ngettext("%(n)s certificate is due", "%(n)s certificates are due", count) % {
+            "n": count if count <= ending.MOST_COUNTED else f"{ending.MOST_COUNTED}+"
+        }
+        text = _("They end soon, or their authority does. The page says why, and what to do.")
+        found.append(Need("warning", title, text, page, _("Look")))
+    mail = notices.standing(at)
+    if mail.problem:
+        title = _("Notices by mail cannot be sent")
+        found.append(Need("warning", title, mail.problem, reverse("mail_settings"), _("Look")))
+    return found
 
 
 def last_rollouts(hosts: list[Host]) -> dict[int, HostRollout]:

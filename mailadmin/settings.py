@@ -7,6 +7,9 @@
 `MAILADMIN_PORT`          port of the web server (default 8000)
 `MAILADMIN_HOSTS`         comma separated names the console answers to, in production
 `MAILADMIN_SECRET_KEY`    Django's signing key; default is a file in the data folder's `keys/`
+`MAILADMIN_MAIL_URL`      where mail is handed in, see `core.mail_url`; default: no mail is sent
+`MAILADMIN_MAIL_FROM`     the sender of mail, such as `Mailadmin <console@example.com>`
+`MAILADMIN_CONSOLE_URL`   how people open the console, for links in mail
 `MAILADMIN_PUBLIC_URL`    `http://pki.example.com`: the address burnt into certificates, where their
                           revocation list and OCSP are; the pages ask for it, commands take it here
 `MAILADMIN_PKCS11_MODULE`, `MAILADMIN_PKCS11_TOKEN`   a token for authorities' keys (`ca.tokens`)
@@ -20,7 +23,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from core import seal
+from core import mail_url, seal
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("MAILADMIN_DATA") or BASE_DIR / "var").resolve()
@@ -178,6 +181,26 @@ CACHES = {
         "LOCATION": "core_cache",
     }
 }
+
+# Mail: the password is in the environment alone
+try:
+    _mail = mail_url.parse(os.environ.get("MAILADMIN_MAIL_URL", ""))
+except ValueError as error:
+    raise ImproperlyConfigured(f"MAILADMIN_MAIL_URL is not usable: {error}.") from None
+MAIL_CONFIGURED = _mail is not None
+DEFAULT_FROM_EMAIL = os.environ.get("MAILADMIN_MAIL_FROM", "")
+if _mail is not None:
+    if "@" not in DEFAULT_FROM_EMAIL:
+        raise ImproperlyConfigured(
+            "MAILADMIN_MAIL_URL needs MAILADMIN_MAIL_FROM, the address that mail comes from."
+        )
+    EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+    EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.starttls, _mail.tls
+EMAIL_TIMEOUT = 20
+CONSOLE_URL = os.environ.get("MAILADMIN_CONSOLE_URL", "").rstrip("/") or (
+    f"https://{ALLOWED_HOSTS[0].lstrip('.')}" if PRODUCTION else f"http://localhost:{PORT}"
+)
 
 # Languages
 LANGUAGE_CODE = "en"

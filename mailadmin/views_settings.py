@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from ca import notices
 from core import roles
 from core.access import address_of, requires
 from core.api_auth import create_token, revoke_token
@@ -39,6 +40,26 @@ def profile(request: HttpRequest) -> HttpResponse:
         return response
     status = 422 if form.is_bound and not form.is_valid() else 200
     return render(request, "mailadmin/settings_profile.html", {"form": form}, status=status)
+
+
+@requires("settings.manage")
+@never_cache
+def mail(request: HttpRequest) -> HttpResponse:
+    """Whether the console can send mail, and a mail to oneself."""
+    now = timezone.now()
+    if request.method == "POST":
+        try:
+            notices.request_test(by=request.user, at=now)
+        except notices.NotSent as refusal:
+            messages.error(request, refusal.sentence)
+        else:
+            messages.success(
+                request,
+                _("A test mail to %(address)s is on its way.") % {"address": request.user.email},
+            )
+        return redirect("mail_settings")
+    context = {"mail": notices.standing(now), "server": notices.server()}
+    return render(request, "mailadmin/settings_mail.html", context)
 
 
 def visible_tokens(request: HttpRequest) -> "QuerySet[ApiToken]":

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from ninja import Router
 
-from ca.api import authorities, certificates, importing, orders, profiles
+from ca.api import authorities, certificates, importing, orders, profiles, renewal
 
 router = Router(tags=["certificates"])
-for each in (importing, authorities, orders, certificates, profiles):
+for each in (importing, authorities, orders, renewal, certificates, profiles):
     router.add_router("", each.router)

@@ -85,6 +85,11 @@ class Order(Asked):
                 condition=Q(state="refused", reason_code__gt="")
                 | (~Q(state="refused") & Q(reason_code="")),
             ),
+            models.UniqueConstraint(
+                name="ca_order_one_renewal_at_a_time",
+                fields=["renews"],
+                condition=Q(state__in=["requested", "awaiting_csr", "signing"]),
+            ),
             models.CheckConstraint(
                 name="ca_order_ends_without_passphrase",
                 condition=~Q(state__in=["issued", "refused"]) | Q(passphrase_sealed=b""),
