@@ -156,8 +156,8 @@ SENTENCES: Mapping[str, Any] = {
 
 # A ceremony of this kind, step by step.
 STEPS: Mapping[str, Any] = {
-    "import_open": _("The key is opened and compared with the certificate"),
-    "import_seal": _("The key is sealed under the passphrase"),
-    "import_store": _("The authority is stored, with its first revocation list"),
-    "import_issued": _("The issued certificates are stored"),
+    "import_open": _("Open the key and compare it with the certificate"),
+    "import_seal": _("Seal it under the passphrase"),
+    "import_store": _("Store the authority"),
+    "import_issued": _("Store the certificates it has signed"),
 }
