@@ -189,7 +189,11 @@ def _store(
         for listed in lists:
             store_list(listed, by=by, at=at)
         if made is not None and wish.replaces:
-            Issuer.objects.filter(pk=wish.replaces, successor=None).update(successor=made)
+            old = Issuer.objects.filter(pk=wish.replaces)
+            if not old.filter(successor=None).update(successor=made):
+                taken = old.select_related("successor").get()
+                detail = {"name": taken.name, "successor": str(taken.successor)}
+                raise NotMade("successor_there", **detail)
         finish(ceremony, root=root, made=made, at=clock())
 
 

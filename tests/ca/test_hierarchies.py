@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,12 +11,25 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from django.test import Client
+from django.urls import reverse
 
-from ca import authorities, ceremonies, issuance, keys, names, slowdown, tasks
-from ca.models import Ceremony, Certificate, Issuer
+from ca import (
+    authorities,
+    ceremonies,
+    issuance,
+    keys,
+    names,
+    revocation,
+    rollover,
+    slowdown,
+    tasks,
+)
+from ca.models import Ceremony, Certificate, Issuer, RevocationList
 from ca.rehearsal import outside
 from ca.wishes import AuthorityWish, Wish
 from core import leases
+from core.api_auth import create_token
 from core.models import AuditEvent
 from tests.ca.conftest import PASSPHRASE, make, request_for, wish
 
@@ -349,3 +363,309 @@ def test_only_a_root_with_its_key_here_is_signed_anew(issuing, owner, now) -> No
     ceremony = authorities.request_reissue(root=issuing.parent, passphrase=WRONG, by=owner, at=now)
     assert carried_out(ceremony).reason_code == "wrong_passphrase"
     assert Certificate.objects.count() == 2, "nothing was signed"
+
+
+# -- rollover
+
+
+@pytest.fixture
+def successor(issuing, owner, now) -> Issuer:  # type: ignore[no-untyped-def]
+    ceremony = rollover.request_successor(
+        issuer=issuing, wish=authority("Second"), passphrase=PASSPHRASE, by=owner, at=now
+    )
+    assert carried_out(ceremony).state == Ceremony.DONE, ceremony.reason
+    issuing.refresh_from_db()
+    assert issuing.successor == ceremony.made and ceremony.made.parent == issuing.parent
+    return ceremony.made
+
+
+def test_rollover_with_an_overlap(issuing, successor, owner, now, openssl_verify) -> None:  # type: ignore[no-untyped-def]
+    before = leaf(issuing, owner, now, "old.example.test")
+    assert list(Issuer.objects.able_to_issue(now)) == [successor, issuing], "the new one first"
+    assert issuing.in_charge(now) == issuing
+    rollover.retire(issuer=issuing, by=owner, at=now)
+    assert issuing.retired_at == now and list(Issuer.objects.able_to_issue(now)) == [successor]
+    assert issuing.in_charge(now) == successor
+    with pytest.raises(issuance.IssuanceRefused) as refused:
+        issuance.request(profile="host", names=["a.example.test"], issuer=issuing, by=owner, at=now)
+    assert refused.value.code == "issuer_unable"
+    revocation.revoke(certificate=before, reason="superseded", by=owner, at=now)
+    tasks.sign_list(issuing.revocation_list.pk)
+    listed = x509.load_der_x509_crl(bytes(RevocationList.objects.get(issuer=issuing).der))
+    found = listed.get_revoked_certificate_by_serial_number(int(before.serial, 16))
+    assert found is not None, "it still signs its lists"
+    after = leaf(successor, owner, now, "new.example.test")
+    assert "OK" in openssl_verify(after.pem, after.chain_pem, after.root_pem)
+
+    rollover.reinstate(issuer=issuing, by=owner, at=now)
+    assert issuing.able_to_issue(now)
+    actions = AuditEvent.objects.order_by("pk").values_list("action", flat=True)
+    assert [each for each in actions if each.startswith("ca.authority.re")] == [
+        "ca.authority.retired",
+        "ca.authority.reinstated",
+    ]
+
+
+def test_what_cannot_be_rolled_over(issuing, successor, owner, now) -> None:  # type: ignore[no-untyped-def]
+    def refused(act, **what):  # type: ignore[no-untyped-def]
+        with pytest.raises(rollover.NotRetirable) as refusal:
+            act(by=owner, at=now, **what)
+        assert refusal.value.status == 409 and refusal.value.sentence != refusal.value.code
+        return refusal.value.code
+
+    third = {"wish": authority("Third"), "passphrase": PASSPHRASE}
+    assert refused(rollover.request_successor, issuer=issuing, **third) == "successor_there"
+    root = issuing.parent
+    assert refused(rollover.request_successor, issuer=root, **third) == "successor_root"
+    assert refused(rollover.retire, issuer=root) == "retire_root"
+    assert refused(rollover.reinstate, issuer=issuing) == "not_retired"
+    rollover.retire(issuer=issuing, by=owner, at=now)
+    late = Issuer.objects.get(pk=issuing.pk)
+    assert refused(rollover.retire, issuer=late) == "retired_already"
+    Certificate.objects.filter(pk=issuing.certificate_id).update(not_after=now)
+    assert refused(rollover.reinstate, issuer=Issuer.objects.get(pk=issuing.pk)) == (
+        "reinstate_ended"
+    )
+
+
+def test_a_retired_one_signs_no_authority(root, owner, now) -> None:  # type: ignore[no-untyped-def]
+    middle = below(root, owner, now, authority("Middle", levels=1), PASSPHRASE)
+    rollover.retire(issuer=middle, by=owner, at=now)
+    with pytest.raises(authorities.NotMade) as refused:
+        authorities.request_issuing(under=middle, wish=authority("Lower"), by=owner, at=now)
+    assert refused.value.code == "parent_retired"
+
+
+def test_two_successors_at_once(issuing, owner, now) -> None:  # type: ignore[no-untyped-def]
+    asked = [
+        rollover.request_successor(
+            issuer=issuing, wish=authority(name), passphrase=PASSPHRASE, by=owner, at=now
+        )
+        for name in ("Second", "Third")
+    ]
+    first, second = (carried_out(each) for each in asked)
+    issuing.refresh_from_db()
+    assert first.state == Ceremony.DONE and issuing.successor == first.made
+    assert second.reason_code == "successor_there" and second.made is None
+
+
+def test_the_next_name() -> None:
+    named = lambda text: rollover.next_name(Issuer(name=text))  # noqa: E731
+    assert named("Example Issuing CA") == "Example Issuing CA 2"
+    assert named("Example Issuing CA 2") == "Example Issuing CA 3"
+    assert named("2") == "2 2" and named("CA 20260101") == "CA 20260101 2"
+
+
+# -- ceremonies that go wrong
+
+
+def test_two_signers_and_a_killed_one(issuing, owner, now) -> None:  # type: ignore[no-untyped-def]
+    before = now - timedelta(minutes=3)
+    ceremony = authorities.request_reissue(
+        root=issuing.parent, passphrase=PASSPHRASE, by=owner, at=before
+    )
+    killed = leases.claim(Ceremony.objects.due(before), ceremony.pk, worker="killed", at=before)
+    leases.save(killed, state=Ceremony.WORKING, steps=["open"])
+    assert carried_out(ceremony).state == Ceremony.DONE
+    count = Certificate.objects.count()
+    with pytest.raises(leases.LeaseLost):
+        authorities.make(ceremony=killed, at=now, clock=lambda: now)
+    tasks.make_authority(ceremony.pk)
+    assert Certificate.objects.count() == count
+
+
+def test_one_that_kills_signers_is_refused(issuing, owner, now) -> None:  # type: ignore[no-untyped-def]
+    ceremony = authorities.request_reissue(
+        root=issuing.parent, passphrase=PASSPHRASE, by=owner, at=now
+    )
+    Ceremony.objects.filter(pk=ceremony.pk).update(fence=ceremonies.MOST_CLAIMS)
+    assert carried_out(ceremony).reason_code == "signer_failed"
+    assert not ceremony.passphrase_sealed and Certificate.objects.count() == 2
+    authorities.try_again(ceremony=ceremony, passphrase=PASSPHRASE, by=owner, at=now)
+    assert carried_out(ceremony).state == Ceremony.DONE
+
+
+def test_the_same_name_at_once(root, owner, now) -> None:  # type: ignore[no-untyped-def]
+    asked = [
+        authorities.request_issuing(
+            under=root, wish=authority("Twin"), passphrase=PASSPHRASE, by=owner, at=now
+        )
+        for _ in range(2)
+    ]
+    states = [carried_out(each).state for each in asked]
+    assert states == [Ceremony.DONE, Ceremony.REFUSED] and "Twin" in asked[1].reason
+    assert Issuer.objects.filter(name="Twin").count() == 1
+
+
+# -- pages
+
+
+def test_the_pages_of_a_rollover(issuing, owner, now, signed_in: Client) -> None:  # type: ignore[no-untyped-def]
+    leaf(issuing, owner, now, "a.example.test")
+    page = reverse("ca:new_successor", args=[issuing.pk])
+    shown = signed_in.get(page).content.decode()
+    assert "Example Issuing 2" in shown and "192.0.2.0/24" in shown
+    fields = {
+        "issuing_name": "Example Issuing 2",
+        "permitted": "example.test",
+        "issuing_algorithm": "p256",
+        "issuing_life": "1826",
+        "issuing_path_length": "0",
+    }
+    preview = signed_in.post(page, fields | {"preview": "yes"}).content.decode()
+    assert "This would be signed" in preview and "pathlen" in preview.lower()
+    answer = signed_in.post(page, fields | {"passphrase": PASSPHRASE})
+    tasks.make_authority(Ceremony.objects.latest("pk").pk)
+    assert signed_in.get(answer.url).status_code == 200
+    own = reverse("ca:authority", args=[issuing.pk])
+    shown = signed_in.get(own).content.decode()
+    assert "1 certificate is still out" in shown and "Example Issuing 2" in shown
+    assert page not in shown and reverse("ca:retire", args=[issuing.pk]) in shown
+    assert signed_in.get(page, follow=True).content.decode().count("already has a successor") == 1
+    assert signed_in.get(reverse("ca:retire", args=[issuing.pk])).status_code == 405
+    retired = signed_in.post(reverse("ca:retire", args=[issuing.pk]), follow=True).content.decode()
+    assert reverse("ca:reinstate", args=[issuing.pk]) in retired and "Retired:" in retired
+    again = signed_in.post(reverse("ca:retire", args=[issuing.pk]), follow=True).content.decode()
+    assert "is retired already" in again
+    tree = signed_in.get(reverse("ca:authorities")).content.decode()
+    assert "retired" in tree and "followed by Example Issuing 2" in tree
+    signed_in.post(reverse("ca:reinstate", args=[issuing.pk]))
+    issuing.refresh_from_db()
+    assert issuing.retired_at is None
+
+
+def test_the_page_of_a_root_signed_anew(issuing, signed_in: Client) -> None:  # type: ignore[no-untyped-def]
+    root = issuing.parent
+    page = reverse("ca:reissue", args=[root.pk])
+    assert signed_in.get(page).status_code == 200
+    assert signed_in.get(reverse("ca:reissue", args=[issuing.pk])).status_code == 404
+    far = {"root_life": "other", "root_days": "20000", "passphrase": PASSPHRASE}
+    refused = signed_in.post(page, far)
+    assert refused.status_code == 422 and "root_days" in refused.context["form"].errors
+    assert "passphrase" in signed_in.post(page, {"root_life": "7305"}).context["form"].errors
+    answer = signed_in.post(page, {"root_life": "7305", "passphrase": PASSPHRASE})
+    tasks.make_authority(Ceremony.objects.latest("pk").pk)
+    assert signed_in.get(answer.url).status_code == 200
+    shown = signed_in.get(reverse("ca:authority", args=[root.pk])).content.decode()
+    assert "Its certificates from before" in shown
+    assert reverse("ca:certificate", args=[root.certificate_id]) in shown
+    assert signed_in.get(reverse("ca:certificate", args=[root.certificate_id])).status_code == 200
+
+
+def test_a_root_alone_on_its_page(signed_in: Client) -> None:
+    page = reverse("ca:new_root")
+    fields = {
+        "organisation": "Example",
+        "root_name": "Example Root",
+        "root_algorithm": "ed25519",
+        "root_life": "other",
+        "root_days": "18263",
+        "root_path_length": "1",
+    }
+    preview = signed_in.post(page, fields | {"preview": "yes"}).content.decode()
+    assert "Ed25519: Windows" in preview[preview.index('id="preview"') :]
+    assert not Ceremony.objects.exists()
+    secret = {"passphrase": PASSPHRASE, "passphrase_again": PASSPHRASE}
+    assert signed_in.post(page, fields).status_code == 422
+    answer = signed_in.post(page, fields | secret)
+    tasks.make_authority(Ceremony.objects.get().pk)
+    root = Issuer.objects.get()
+    assert root.algorithm == "ed25519"
+    assert root.parsed.extensions.get_extension_for_class(
+        x509.BasicConstraints
+    ).value == x509.BasicConstraints(True, 1)
+    assert reverse("ca:authority", args=[root.pk]) in signed_in.get(answer.url).content.decode()
+
+
+def test_only_an_owner_manages(issuing, viewer, client: Client) -> None:  # type: ignore[no-untyped-def]
+    client.force_login(viewer, backend="allauth.account.auth_backends.AuthenticationBackend")
+    for page in (
+        "new_root", "new_request", "new_issuing", "new_successor", "new_subordinate", "reissue",
+        "accept", "retire", "reinstate",
+    ):  # fmt: skip
+        args = [] if page in ("new_root", "new_request") else [issuing.pk]
+        assert client.post(reverse(f"ca:{page}", args=args)).status_code == 403, page
+    shown = client.get(reverse("ca:authority", args=[issuing.pk])).content.decode()
+    assert reverse("ca:retire", args=[issuing.pk]) not in shown
+
+
+# -- calls
+
+
+def call(client: Client, by, now, method: str, path: str, body: object = None):  # type: ignore[no-untyped-def]
+    _token, secret = create_token(
+        name="test", scopes=["ca:read", "ca:issue"], expires_at=None, by=by, at=now
+    )
+    return client.generic(
+        method, f"/api/v1{path}", json.dumps(body) if body is not None else "",
+        content_type="application/json", headers={"Authorization": f"Bearer {secret}"},
+    )  # fmt: skip
+
+
+def test_a_hierarchy_by_calls(owner, now, client: Client, caplog) -> None:  # type: ignore[no-untyped-def]
+    def do(method: str, path: str, body: object = None):  # type: ignore[no-untyped-def]
+        return call(client, owner, now, method, path, body)
+
+    def made(answer):  # type: ignore[no-untyped-def]
+        assert answer.status_code == 202, answer.content
+        tasks.make_authority(answer.json()["id"])
+        done = do("GET", f"/ceremonies/{answer.json()['id']}").json()
+        assert done["state"] == "done", done
+        return done["made"] or done["root"]
+
+    unread = do("POST", "/authorities/roots", {"passphrase": PASSPHRASE, "days": "many"})
+    assert unread.status_code == 422 and PASSPHRASE not in unread.content.decode()
+    weak = do("POST", "/authorities/roots", {"name": "Root", "passphrase": "short"})
+    assert weak.status_code == 422 and "12 characters" in weak.json()["detail"]
+    root = made(
+        do(
+            "POST",
+            "/authorities/roots",
+            {"name": "Root", "algorithm": "p256", "passphrase": PASSPHRASE},
+        )
+    )
+    issuing = {"under": root, "name": "Issuing", "passphrase": PASSPHRASE}
+    assert do("POST", "/authorities", issuing).status_code == 422, "limits are missing"
+    issuing = made(do("POST", "/authorities", issuing | {"permitted": ["example.test"]}))
+    second = {"replaces": issuing, "name": "Second", "permitted": ["example.test"]}
+    assert (
+        do("POST", "/authorities", second).json()["detail"] == "Enter the passphrase of the root."
+    )
+    second = made(do("POST", "/authorities", second | {"passphrase": PASSPHRASE}))
+    retired = do("POST", f"/authorities/{issuing}/retire").json()
+    assert (retired["state"], retired["successor"], retired["can_issue"]) == (
+        "retired", second, False,
+    )  # fmt: skip
+    assert do("POST", f"/authorities/{issuing}/retire").status_code == 409
+    assert do("POST", f"/authorities/{issuing}/reinstate").json()["state"] == "valid"
+    made(do("POST", f"/authorities/{root}/reissue", {"passphrase": PASSPHRASE}))
+    wrong = do("POST", f"/authorities/{root}/list", {"passphrase": WRONG}).json()["id"]
+    tasks.make_authority(wrong)
+    assert do("GET", f"/ceremonies/{wrong}").json()["reason_code"] == "wrong_passphrase"
+    again = do("POST", f"/ceremonies/{wrong}/again", {"passphrase": PASSPHRASE})
+    assert again.status_code == 202
+    waiting = made(
+        do("POST", "/authorities/request", {"name": "Waiting", "permitted": ["example.test"]})
+    )
+    shown = do("GET", f"/authorities/{waiting}").json()
+    assert shown["state"] == "waiting" and "CERTIFICATE REQUEST" in shown["csr"]
+    bad = do("POST", f"/authorities/{waiting}/certificate", {"certificate": "x"})
+    assert bad.status_code == 422
+    listed = do("GET", "/authorities").json()
+    assert [each["name"] for each in listed] == ["Issuing", "Root", "Second", "Waiting"]
+    assert PASSPHRASE not in caplog.text
+
+
+def test_calls_are_the_owners(issuing, viewer, now, client: Client) -> None:  # type: ignore[no-untyped-def]
+    for path, body in (
+        ("/authorities/roots", {"name": "R", "passphrase": PASSPHRASE}),
+        ("/authorities", {"under": issuing.parent_id, "name": "I"}),
+        ("/authorities/request", {"name": "I"}),
+        (f"/authorities/{issuing.pk}/certificate", {"certificate": ""}),
+        (f"/authorities/{issuing.parent_id}/reissue", {"passphrase": PASSPHRASE}),
+        (f"/authorities/{issuing.parent_id}/list", {"passphrase": PASSPHRASE}),
+        (f"/authorities/{issuing.pk}/retire", None),
+        (f"/authorities/{issuing.pk}/reinstate", None),
+        (f"/ceremonies/{Ceremony.objects.get().pk}/again", {}),
+    ):
+        assert call(client, viewer, now, "POST", path, body).status_code == 403, path
