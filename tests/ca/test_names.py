@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from ca import names
+from ca import names, wording
 
 
 @pytest.mark.parametrize(
@@ -215,3 +223,143 @@ def test_split_takes_what_people_type() -> None:
         "d.test",
         "e.test",
     ]
+
+
+# Properties, over names as people and hostile requests write them.
+
+LETTERS = st.sampled_from("abz09-_.*@AÄß王郵件१\u200d\u0301xn--İ ")
+LABELS = st.one_of(
+    st.sampled_from(["mail", "example", "test", "com", "tw", "github", "io", "a", "xn--5nqv22n"]),
+    st.text(LETTERS, min_size=1, max_size=12),
+    st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True),
+)
+HOSTS = st.lists(LABELS, min_size=1, max_size=5).map(".".join)
+LOCAL_PARTS = st.one_of(
+    st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9+-]+)?", fullmatch=True),
+    st.text(LETTERS, max_size=8),
+)
+TEXTS = st.one_of(
+    st.text(max_size=40),
+    HOSTS,
+    HOSTS.map("*.".__add__),
+    st.tuples(LOCAL_PARTS, HOSTS).map("@".join),
+    st.ip_addresses().map(str),
+    st.ip_addresses(v=6).map(lambda address: f"[{address}]"),
+)
+ISSUER_KEY = ec.generate_private_key(ec.SECP256R1())
+AT = datetime.now(UTC)
+
+
+def certificate(*extensions: x509.ExtensionType, subject: str = "Root") -> x509.Certificate:
+    """Signed by "Root", whose key is the only one here."""
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Root")]))
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)]))
+        .public_key(ISSUER_KEY.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(AT - timedelta(hours=1))
+        .not_valid_after(AT + timedelta(days=1))
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return builder.sign(ISSUER_KEY, hashes.SHA256())
+
+
+def parsed(text: str) -> names.Name | None:
+    try:
+        return names.parse(text)
+    except names.BadName as refused:
+        assert refused.code in wording.SENTENCES
+        return None
+
+
+NAMES = TEXTS.map(parsed).filter(bool)
+
+
+@given(TEXTS)
+@settings(max_examples=500, deadline=None)
+def test_what_is_accepted_has_one_normal_form(text: str) -> None:
+    name = parsed(text)
+    if name is None:
+        return
+    assert names.parse(name.value) == name
+    assert names.parse(name.shown()) == name
+    assert names.parse(f" {name.value}\n") == name
+    assert name.value.isascii() and name.value.isprintable() and " " not in name.value
+    assert name.kind in names.KINDS
+
+
+@given(NAMES)
+@settings(max_examples=200, deadline=None)
+def test_what_is_accepted_is_read_back_from_a_certificate(name: names.Name) -> None:
+    written = certificate(x509.SubjectAlternativeName([name.general_name()]), subject="Leaf")
+    read = x509.load_der_x509_certificate(written.public_bytes(Encoding.DER))
+    (general,) = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert general == name.general_name()
+    assert names.parse(str(general.value)) == name
+
+
+@given(NAMES)
+@settings(max_examples=200, deadline=None)
+def test_no_wildcard_reaches_over_strangers(name: names.Name) -> None:
+    if name.value.startswith("*."):
+        assert "." in name.value[2:] and not names.is_public_suffix(name.value[2:])
+
+
+# Two labels, so that names often stand in a subtree and often just beside it.
+NEAR = st.lists(st.sampled_from(["b", "ab"]), max_size=2)
+NEAR_HOSTS = NEAR.map(lambda labels: ".".join([*labels, "b", "test"]))
+NEAR_ADDRESSES = st.one_of(
+    st.integers(0, 7).map(lambda number: f"192.0.2.{number}"),
+    st.integers(0, 7).map(lambda number: f"2001:db8::{number}"),
+)
+NEAR_TEXTS = st.one_of(
+    NEAR_HOSTS,
+    NEAR_HOSTS.map("*.".__add__),
+    NEAR_HOSTS.map("wang@".__add__),
+    NEAR_ADDRESSES,
+)
+NEAR_SUBTREES = st.lists(
+    st.one_of(
+        NEAR_HOSTS,
+        st.sampled_from(["192.0.2.0/30", "192.0.2.4/32", "2001:db8::/126", "2001:db8::4/128"]),
+    ),
+    min_size=1,
+    max_size=3,
+).map(names.parse_subtrees)
+
+
+@given(NEAR_SUBTREES, NEAR_TEXTS)
+@settings(max_examples=300, deadline=None)
+def test_what_is_permitted_is_within_what_is_written(subtrees: names.Subtrees, text: str) -> None:
+    name, extension = names.parse(text), names.constraints(subtrees)
+    assert extension is not None
+    assert subtrees.permit(name) is names.within(extension, name)
+    read = certificate(extension).extensions.get_extension_for_class(x509.NameConstraints).value
+    assert names.within(read, name) is subtrees.permit(name)
+
+
+@given(NEAR_SUBTREES, st.lists(NEAR_TEXTS, min_size=12, max_size=24, unique=True))
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+def test_openssl_agrees(tmp_path: Path, subtrees: names.Subtrees, texts: list[str]) -> None:
+    """Its verdict on a leaf with each name, under an issuer with the constraints."""
+    extension = names.constraints(subtrees)
+    assert extension is not None
+    root = certificate(x509.BasicConstraints(ca=True, path_length=None), extension)
+    (tmp_path / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
+    command = ["openssl", "verify", "-CAfile", "root.pem"]
+    for number, text in enumerate(texts):
+        san = x509.SubjectAlternativeName([names.parse(text).general_name()])
+        leaf = certificate(san, subject="Some leaf")
+        (tmp_path / f"{number}.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
+        command.append(f"{number}.pem")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "subtree violation" in done.stderr or "error" not in done.stderr
+    for number, text in enumerate(texts):
+        verified = f"{number}.pem: OK" in done.stdout.splitlines()
+        assert verified is subtrees.permit(names.parse(text)), (text, subtrees, done.stderr)
