@@ -154,7 +154,7 @@ def prepare(
     life_days = life(profile=profile, issuer=issuer, days=days, at=at)
     above = issuer.parsed
     _judge_names(profile, wanted)
-    outside = names.outside(issuer.subtrees, wanted)
+    outside = issuer.outside(wanted)
     if outside:
         raise NamesRefused(
             "names_outside",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from django.db import models
@@ -14,6 +16,16 @@ from ca.models.certificates import Certificate
 from ca.template import Addresses
 
 ALGORITHM_CHOICES = list(ALGORITHM_LABELS.items())
+
+
+@lru_cache(maxsize=256)
+def _limits(pem: str) -> x509.NameConstraints | None:
+    """The name constraints of a certificate; the same few stand above every certificate."""
+    extensions = x509.load_pem_x509_certificate(pem.encode()).extensions
+    try:
+        return extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 class IssuerQuerySet(models.QuerySet["Issuer"]):
@@ -159,6 +171,16 @@ class Issuer(models.Model):
                 for above in self.path()[1:]
             )
         )
+
+    def outside(self, wanted: Sequence[names.Name]) -> list[names.Name]:
+        """The names that it may not sign for: by its own limits, or those of any above it (RFC
+        5280 section 6.1.4 (g))."""
+        found = names.outside(self.subtrees, wanted)
+        for above in self.path()[1:]:
+            limits = _limits(above.certificate.pem) if above.certificate else None
+            if limits is not None:
+                found += [each for each in wanted if not names.within(limits, each)]
+        return list(dict.fromkeys(found))
 
     def in_charge(self, at: datetime) -> Issuer:
         """Who signs now what this one would have: itself, or once it is retired its successor."""

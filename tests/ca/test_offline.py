@@ -52,6 +52,7 @@ class Elsewhere:
         length: int | None = 0,
         cert_sign: bool = True,
         permitted: tuple[str, ...] = (),
+        excluded: tuple[str, ...] = (),
         days: int = 900,
         begin: timedelta = -timedelta(hours=1),
         key: ec.EllipticCurvePrivateKey | None = None,
@@ -74,8 +75,11 @@ class Elsewhere:
                 x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski), critical=False
             )
         )
-        if permitted:
-            limits = x509.NameConstraints([x509.DNSName(each) for each in permitted], None)
+        if permitted or excluded:
+            limits = x509.NameConstraints(
+                [x509.DNSName(each) for each in permitted] or None,
+                [x509.DNSName(each) for each in excluded] or None,
+            )
             builder = builder.add_extension(limits, critical=True)
         return builder.sign(key or self.key, hashes.SHA256())
 
@@ -264,6 +268,30 @@ def test_an_authority_between_limits_what_is_below(waiting, owner, now) -> None:
     assert done.permitted == ["a.example.test"]
     assert [each.name for each in done.path()] == ["Console Issuing", "Between", "Vault Root"]
     assert done.path()[1].key_kept == Issuer.ELSEWHERE
+
+
+def test_limits_above_are_enforced_as_they_stand(waiting, owner, now) -> None:  # type: ignore[no-untyped-def]
+    """What the root's own certificate excludes is not among what is stored."""
+    top, key = root_elsewhere(now), ec.generate_private_key(ec.SECP256R1())
+    between = Elsewhere(
+        top.sign(name("Between"), key.public_key(), now, length=1, excluded=("hr.example.test",)),
+        key,
+    )
+    asked = request_of(waiting)
+    signed = between.sign(asked.subject, asked.public_key(), now)
+    done = authorities.accept(
+        issuer=waiting, certificate=pem(signed), chain=pem(between.certificate, top.certificate),
+        by=owner, at=now,
+    )  # fmt: skip
+    assert done.permitted == ["example.test"]
+    for host, fits in (("a.example.test", True), ("a.hr.example.test", False)):
+        try:
+            issuance.request(
+                profile="host", names=[host], issuer=done, csr_pem=request_for(), by=owner, at=now
+            )
+            assert fits, host
+        except issuance.NamesRefused as refusal:
+            assert refusal.code == "names_outside" and not fits
 
 
 def test_two_uploads_at_once(waiting, vault, owner, now) -> None:  # type: ignore[no-untyped-def]
