@@ -28,7 +28,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.views.decorators.debug import sensitive_variables
 
-from ca import passphrases, slowdown, states
+from ca import keystore, passphrases, slowdown, states
 from ca.models import Ceremony, Issuer
 from ca.rehearsal import NotMade, PassphraseRefused
 from core import audit, leases, seal
@@ -176,6 +176,9 @@ def make(*, ceremony: Ceremony, at: datetime, clock: Clock) -> None:
         CARRIERS[ceremony.kind].carry_out(ceremony, _passphrase(ceremony), at, clock)
     except NotMade as refusal:
         _refuse(ceremony, refusal.code, refusal.detail, at)
+    except keystore.KeyUnusable as error:
+        detail = {"issuer": ceremony.root.name if ceremony.root else ceremony.title}
+        _refuse(ceremony, error.code, {**detail, **error.detail}, at)
     except seal.SealBroken:
         _refuse(ceremony, "passphrase_lost", {}, at)
     except IntegrityError:

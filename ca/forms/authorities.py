@@ -6,6 +6,7 @@ from typing import Any
 
 from cryptography.x509.oid import NameOID
 from django import forms
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from ca import keys, names, passphrases, profiles, rehearsal, tokens, wishes, wording
@@ -253,6 +254,8 @@ class IssuingFields(AuthorityForm):
         super().__init__(*args, **kwargs)
         if not tokens.label():
             self.fields.pop("issuing_on_token", None)
+        if "origin" in self.fields:
+            self.fields["origin"].initial = settings.PUBLIC_URL
 
     def permitted_texts(self) -> tuple[str, ...]:
         return tuple(names.split(self.cleaned_data.get("permitted", "")))
@@ -271,6 +274,10 @@ class IssuingFields(AuthorityForm):
             wishes.normal_origin(cleaned.get("origin", ""))
         except wishes.BadOrigin as error:
             self.add_error("origin", wording.sentence(error.code, {"value": error.value}))
+        algorithm = cleaned.get("issuing_algorithm")
+        if cleaned.get("issuing_on_token") and algorithm not in tokens.ALGORITHMS:
+            refused = wording.sentence("token_algorithm", {"token": tokens.label()})
+            self.add_error("issuing_algorithm", refused)
         return cleaned
 
     def issuing_wish(self, *, organisation: str = "", country: str = "") -> AuthorityWish:

@@ -58,6 +58,7 @@ SENTENCES: Mapping[str, Any] = {
     "names_nowhere": _(
         "No name was given, and the request has none. Name at least one with --name."
     ),
+    "out_missing": _("Name the folder for the new key and certificate with --out."),
     # files
     "file_missing": _("There is no file %(path)s."),
     "file_unreadable": _("The file %(path)s cannot be read: %(why)s."),

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +15,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from django.urls import reverse
 
-from ca import keys, keystore, tokens, wording
+from ca import authorities, issuance, keys, keystore, revocation, tasks, tokens, wording
+from ca.models import Ceremony, Issuer, Responder, RevocationList
+from ca.rehearsal import NotMade
 from core import seal
+from tests.ca.conftest import PASSPHRASE, make, request_for, wish
 
 LIBRARIES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
 LIBRARY = next((path for path in LIBRARIES if Path(path).exists()), "")
@@ -291,3 +296,130 @@ def test_the_pin_is_in_no_repr_and_no_error(made, monkeypatch) -> None:  # type:
     with refused("token_pin_wrong") as error:
         sign(made["p256"], b"data")
     assert "998877" not in repr(error.value) + says(error.value)
+
+
+# An authority whose key is on the token
+
+
+def on_token(owner, now, *, algorithm: str = "p256"):  # type: ignore[no-untyped-def]
+    the_wish = replace(wish(issuing_key=algorithm), on_token=True)
+    return make(owner, now, the_wish)
+
+
+@pytest.mark.django_db
+def test_an_authority_on_the_token_signs_certificates_lists_and_responders(
+    owner, now, openssl_verify, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    ceremony = on_token(owner, now)
+    assert ceremony.state == "done", ceremony.reason
+    issuer = ceremony.made
+    assert issuer.key_kept == Issuer.ON_TOKEN and not issuer.key_sealed
+    assert issuer.token["token"] == "mailadmin" and issuer.able_to_issue(now)
+    order = ordered(issuer, owner, now)
+    assert order.state == "issued", order.reason
+    leaf = order.certificate
+    assert "OK" in openssl_verify(leaf.pem, leaf.chain_pem, leaf.root_pem)
+    revocation.revoke(certificate=leaf, reason="superseded", by=owner, at=now)
+    listed = RevocationList.objects.get(issuer=issuer)
+    tasks.sign_list(listed.pk)
+    listed.refresh_from_db()
+    assert listed.stale_at is None and listed.entries == 1
+    (tmp_path / "list.der").write_bytes(bytes(listed.der))
+    (tmp_path / "issuer.pem").write_text(leaf.chain_pem)
+    command = "openssl crl -inform DER -in list.der -CAfile issuer.pem -noout"
+    done = subprocess.run(command.split(), cwd=tmp_path, capture_output=True, text=True)
+    assert "verify OK" in done.stderr
+    tasks.renew_responder(issuer.pk)
+    responder = Responder.objects.get(issuer=issuer)
+    assert responder.certificate is not None
+    responder.certificate.parsed.verify_directly_issued_by(issuer.parsed)
+
+
+@pytest.mark.django_db
+def test_without_the_token_an_order_is_refused_and_a_list_waits(owner, now, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    issuer = on_token(owner, now).made
+    for gone_later in (False, True):
+        keystore.forget()
+        if gone_later:  # the key was loaded, and then the token was pulled out
+            keystore.load(b"", key_id=issuer.key_id, token=issuer.token)
+            tokens._let_go()
+        with monkeypatch.context() as patched:
+            patched.setenv(tokens.MODULE, "/nonexistent.so")
+            order = ordered(issuer, owner, now)
+            assert (order.state, order.reason_code) == ("refused", "token_module")
+            assert "/nonexistent.so" in order.reason
+            listed = RevocationList.objects.get(issuer=issuer)
+            RevocationList.objects.filter(pk=listed.pk).update(stale_at=now, lease_until=None)
+            with refused("token_module"):
+                tasks.sign_list(listed.pk)
+            listed.refresh_from_db()
+            assert listed.stale_at is not None
+        assert ordered(issuer, owner, now).state == "issued"
+
+
+@pytest.mark.django_db
+def test_what_is_not_made_leaves_no_key_on_the_token(owner, now, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def keys_there() -> int:
+        import pkcs11
+
+        session = tokens._session("mailadmin").session
+        kind = {pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY}
+        return len(list(session.get_objects(kind)))
+
+    before = keys_there()
+
+    def fails(*args: object, **options: object) -> None:
+        raise NotMade("root_ended", root="Example")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(authorities, "signed_list", fails)
+        assert on_token(owner, now).state == "refused"
+    assert keys_there() == before
+    with monkeypatch.context() as patched:
+        patched.setattr(seal, "_token_pin", "")
+        tokens.forget()
+        ceremony = on_token(owner, now)
+        assert (ceremony.state, ceremony.reason_code) == ("refused", "token_pin_missing")
+    assert not Issuer.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_page_offers_the_token_that_is_set_up(signed_in, now, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    page = reverse("ca:new_hierarchy")
+    assert b'name="issuing_on_token"' in signed_in.get(page).content
+    form = {
+        "organisation": "Example",
+        "root_name": "Example Root",
+        "root_algorithm": "p384",
+        "root_life": "7305",
+        "passphrase": PASSPHRASE,
+        "passphrase_again": PASSPHRASE,
+        "issuing_name": "Example Issuing",
+        "issuing_algorithm": "ed25519",
+        "issuing_life": "1826",
+        "issuing_path_length": "0",
+        "permitted": "example.test",
+        "issuing_on_token": "on",
+    }
+    answer = signed_in.post(page, form)
+    assert answer.status_code == 422 and b"cannot make this kind of key" in answer.content
+    answer = signed_in.post(page, form | {"issuing_algorithm": "p256"})
+    assert answer.status_code == 302, answer.content
+    ceremony = Ceremony.objects.get()
+    tasks.make_authority(ceremony.pk)
+    ceremony.refresh_from_db()
+    assert ceremony.made is not None and ceremony.made.key_kept == Issuer.ON_TOKEN
+    shown = signed_in.get(reverse("ca:authority", args=[ceremony.made.pk])).content
+    assert b"on a token (PKCS#11)" in shown
+    monkeypatch.delenv(tokens.TOKEN)
+    assert b'name="issuing_on_token"' not in signed_in.get(page).content
+
+
+def ordered(issuer, owner, now):  # type: ignore[no-untyped-def]
+    name = "mail1.example.test"
+    order = issuance.request(
+        profile="host", names=[name], issuer=issuer, csr_pem=request_for(name), by=owner, at=now
+    )
+    tasks.sign_order(order.pk)
+    order.refresh_from_db()
+    return order
