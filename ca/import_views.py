@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from ca import ceremonies, crossing, describe, importing, keys, reissue, wording
 from ca.forms.authorities import PassphraseForm
 from ca.forms.importing import ImportForm, KeyFields, LookForm
+from ca.imported_rows import certificate_ids
 from ca.legacy_files import Found
 from ca.making_views import add_refusal
 from ca.models import Ceremony, Imported, Issuer
@@ -56,10 +57,13 @@ def _previewed(found: Iterable[Found]) -> list[dict[str, Any]]:
     ]
 
 
-def _reported(lines: Iterable[Imported]) -> list[dict[str, Any]]:
+def _reported(lines: Iterable[Imported], ids: dict[str, int]) -> list[dict[str, Any]]:
     return [
         _line(each, each.detail)
-        | {"revoked": each.revoked_at, "certificate_id": each.certificate_id}
+        | {
+            "revoked": each.revoked_at,
+            "certificate_id": ids.get(each.serial) if each.verdict in Imported.ACCEPTED else None,
+        }
         for each in lines
     ]
 
@@ -129,7 +133,7 @@ def _steps(ceremony: Ceremony) -> list[dict[str, Any]]:
 
 
 def _context(request: HttpRequest, ceremony: Ceremony) -> dict[str, Any]:
-    lines = ceremony.found.all()
+    lines = Imported.objects.of(ceremony)
     verdict = request.GET.get("verdict", "")
     if verdict in LABELS:
         lines = lines.filter(verdict=verdict)
@@ -144,7 +148,7 @@ def _context(request: HttpRequest, ceremony: Ceremony) -> dict[str, Any]:
         "verdict": verdict,
         "verdicts": Imported.VERDICTS,
         "page": page,
-        "lines": _reported(page),
+        "lines": _reported(page, certificate_ids(ceremony, page)),
     }
 
 

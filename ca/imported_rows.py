@@ -6,6 +6,8 @@ none at all; each still becomes a row that is listed, found and revoked like the
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,10 +23,10 @@ from ca.models import Ceremony, Certificate, Imported, Issuer, search_text
 from core import leases
 
 
-def imported_row(ceremony: Ceremony, place: int, found: Found) -> Imported:
+def imported_row(upload: uuid.UUID, place: int, found: Found) -> Imported:
     """A line of the report, not saved yet; what is left out keeps nothing of its file."""
     row = Imported(
-        ceremony=ceremony,
+        upload=upload,
         position=place,
         source=_plain(found.source, 200),
         verdict=found.verdict,
@@ -77,7 +79,7 @@ def store_chunk(ceremony: Ceremony, root: Issuer, *, at: datetime, now: datetime
 
     Raises `core.leases.LeaseLost` when another signer has taken over; nothing is stored then.
     """
-    lines = list(ceremony.found.to_store()[:size])
+    lines = list(Imported.objects.of(ceremony).to_store()[:size])
     if not lines:
         return 0
     rows = [_row(line, root, at) for line in lines]
@@ -86,18 +88,28 @@ def store_chunk(ceremony: Ceremony, root: Issuer, *, at: datetime, now: datetime
     )
     known = set(here.values_list("fingerprint_sha256", flat=True))
     new = [row for row in rows if row.fingerprint_sha256 not in known]
+    stored = Imported.objects.filter(pk__in=[line.pk for line in lines])
+    again = [
+        line.pk for line, row in zip(lines, rows, strict=True) if row.fingerprint_sha256 in known
+    ]
     with transaction.atomic():
         leases.save(ceremony, lease_until=now + timedelta(seconds=leases.SECONDS))
-        Certificate.objects.bulk_create(new, batch_size=100)
-        for line, row in zip(lines, rows, strict=True):
-            line.der = b""
-            if row.pk is None:
-                line.verdict, line.code, line.detail = Imported.LEFT, "left_stored", {}
-            else:
-                line.certificate = row
-        fields = ["der", "verdict", "code", "detail", "certificate"]
-        Imported.objects.bulk_update(lines, fields, batch_size=100)
+        Certificate.objects.bulk_create(new)
+        stored.update(der=b"")
+        if again:
+            left = {"verdict": Imported.LEFT, "code": "left_stored", "detail": {}}
+            stored.filter(pk__in=again).update(**left)
     return len(lines)
+
+
+def certificate_ids(ceremony: Ceremony, lines: Iterable[Imported]) -> dict[str, int]:
+    """Which certificates the lines of a report became, by serial number."""
+    if ceremony.root_id is None:
+        return {}
+    rows = Certificate.objects.filter(
+        issuer_id=ceremony.root_id, serial__in=[line.serial for line in lines if line.serial]
+    )
+    return dict(rows.values_list("serial", "pk"))
 
 
 def _row(line: Imported, root: Issuer, at: datetime) -> Certificate:

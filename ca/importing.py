@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -109,19 +110,20 @@ def request_import(
     except wishes.BadOrigin as error:
         raise ImportRefused(error.code, field="origin", value=error.value) from error
     looked = look(certificate=certificate, serial=serial, issued=issued, at=at)
+    upload = uuid.uuid4()
     wish = {
         "root": {"name": name},
+        "upload": str(upload),
         "certificate": looked.root.certificate.public_bytes(Encoding.PEM).decode(),
         "serial_floor": looked.floor,
         "origin": origin,
         "notes": list(looked.root.notes),
         "counts": looked.counts,
     }
-    with transaction.atomic():
-        ceremony = _request(wish, None, key, passphrase, secret, by=by, at=at)
-        rows = (imported_row(ceremony, place, each) for place, each in enumerate(looked.found))
-        Imported.objects.bulk_create(rows, batch_size=CHUNK)
-    return ceremony
+    for start in range(0, len(looked.found), CHUNK):
+        part = enumerate(looked.found[start : start + CHUNK], start)
+        Imported.objects.bulk_create([imported_row(upload, *each) for each in part])
+    return _request(wish, None, key, passphrase, secret, by=by, at=at)
 
 
 @sensitive_variables("key", "passphrase", "new_passphrase", "secret")
@@ -146,8 +148,7 @@ def try_again(
             raise NotRefused("not_refused")
         wish = dict(ceremony.wish)
         again = _request(wish, ceremony.root, key, passphrase, secret, by=by, at=at)
-        tried.update(wish={"root": wish["root"], "again": again.pk})
-        ceremony.found.update(ceremony=again)
+        tried.update(wish={**wish, "again": again.pk})
     ceremony.refresh_from_db()
     return again
 

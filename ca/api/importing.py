@@ -15,6 +15,7 @@ from ninja import File, Form, Router, Schema, UploadedFile
 
 from ca import importing, wording
 from ca.api.common import operator_of
+from ca.imported_rows import certificate_ids
 from ca.models import Ceremony, Imported
 from core import paging
 from core.api_auth import Token
@@ -64,7 +65,7 @@ def _import(ceremony: Ceremony) -> ImportOut:
     )
 
 
-def _line(line: Imported) -> LineOut:
+def _line(line: Imported, ids: dict[str, int]) -> LineOut:
     codes = [line.code, *line.detail.get("also", ())] if line.code else []
     return LineOut(
         position=line.position,
@@ -75,7 +76,7 @@ def _line(line: Imported) -> LineOut:
         subject=line.subject,
         not_after=line.not_after,
         revoked_at=line.revoked_at,
-        certificate=line.certificate_id,
+        certificate=ids.get(line.serial) if line.verdict in Imported.ACCEPTED else None,
     )
 
 
@@ -122,7 +123,9 @@ def import_state(request: HttpRequest, pk: int) -> ImportOut:
 @router.get("/authorities/import/{pk}/lines", auth=Token("ca:read"), response=LinesOut)
 def import_lines(request: HttpRequest, pk: int, after: int | None = None) -> LinesOut:
     """The report, file by file, 200 lines a page; `next` is the next page's `after`."""
-    lines = _found(request, pk).found.all()
+    ceremony = _found(request, pk)
+    lines = Imported.objects.of(ceremony)
     parameters = {} if after is None else {"after": str(after)}
     page = paging.page_of(lines, parameters, order="position", size=PAGE)
-    return LinesOut(items=[_line(line) for line in page], next=page.next)
+    ids = certificate_ids(ceremony, page)
+    return LinesOut(items=[_line(line, ids) for line in page], next=page.next)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ca.models.ceremonies import Ceremony
-from ca.models.certificates import Certificate
+
+# A database without any is much smaller, and a certificate is stored once.
+NOTHING = b""
 
 
 class ImportedQuerySet(models.QuerySet["Imported"]):
+    def of(self, ceremony: Ceremony) -> ImportedQuerySet:
+        """What was uploaded for an import. One that is tried again has the same upload."""
+        upload: Any = ceremony.wish.get("upload")
+        return self.filter(upload=upload) if upload else self.none()
+
     def to_store(self) -> ImportedQuerySet:
         """Accepted, and not a certificate's row yet."""
-        return self.filter(verdict__in=Imported.ACCEPTED, certificate=None)
+        return self.exclude(der=NOTHING)
 
 
 class Imported(models.Model):
@@ -31,7 +40,8 @@ class Imported(models.Model):
         (LEFT, _("left out")),
     ]
 
-    ceremony = models.ForeignKey(Ceremony, on_delete=models.CASCADE, related_name="found")
+    # In the wish of its ceremony, which is asked for when all of the upload is here.
+    upload = models.UUIDField()
     position = models.PositiveIntegerField()
     source = models.CharField(_("file"), max_length=200)
     verdict = models.CharField(max_length=5, choices=VERDICTS)
@@ -43,21 +53,18 @@ class Imported(models.Model):
     # As the old authority's index said.
     revoked_at = models.DateTimeField(null=True)
     revocation_reason = models.CharField(max_length=24, blank=True)
-    # Until it is a certificate's row.
+    # Until it is a certificate's row: that of the root with this serial number.
     der = models.BinaryField(default=bytes)
-    certificate = models.ForeignKey(
-        Certificate, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
 
     objects = ImportedQuerySet.as_manager()
 
     class Meta:
-        ordering = ["ceremony", "position"]
+        ordering = ["upload", "position"]
         constraints = [
-            models.UniqueConstraint(fields=["ceremony", "position"], name="ca_imported_once"),
+            models.UniqueConstraint(fields=["upload", "position"], name="ca_imported_once"),
             models.CheckConstraint(
                 name="ca_imported_left_has_its_reason",
-                condition=~Q(verdict="left") | Q(code__gt="", certificate=None),
+                condition=~Q(verdict="left") | Q(code__gt="", der=NOTHING),
             ),
         ]
 

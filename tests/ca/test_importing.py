@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from ca import importing, keystore, revocation, tasks, wording
+from ca.imported_rows import certificate_ids
 from ca.models import Ceremony, Certificate, Imported, Issuer, RevocationList
 from ca.rehearsal import NotMade
 from core import leases
@@ -56,7 +57,7 @@ def imported(files, owner, now, **changes) -> Issuer:  # type: ignore[no-untyped
 
 
 def report(ceremony: Ceremony) -> list[tuple[str, str, str]]:
-    return [(each.source, each.verdict, each.code) for each in ceremony.found.all()]
+    return [(each.source, each.verdict, each.code) for each in Imported.objects.of(ceremony)]
 
 
 def test_an_authority_is_taken_over(files, owner, now) -> None:  # type: ignore[no-untyped-def]
@@ -78,7 +79,8 @@ def test_an_authority_is_taken_over(files, owner, now) -> None:  # type: ignore[
         ("certs/myhost.crt", "taken", ""),
         ("certs/v1.crt", "noted", "note_version_1"),
     ]
-    assert [line.certificate for line in ceremony.found.all()] == rows[1:]
+    lines = Imported.objects.of(ceremony)
+    assert certificate_ids(ceremony, lines) == {row.serial: row.pk for row in rows[1:]}
     assert list(Certificate.objects.matching("old.example.test")) == [rows[2]]
 
 
@@ -190,7 +192,7 @@ def test_a_wrong_passphrase_keeps_the_report_and_nothing_else(files, owner, now)
     assert "does not open" in ceremony.reason
     assert bytes(ceremony.passphrase_sealed) == bytes(ceremony.material_sealed) == b""
     assert not Issuer.objects.exists() and not Certificate.objects.exists()
-    before = ceremony.found.count()
+    before = Imported.objects.of(ceremony).count()
     again = importing.try_again(
         ceremony=ceremony, key=files.key, passphrase=PASSPHRASE, by=owner, at=now
     )
@@ -198,7 +200,7 @@ def test_a_wrong_passphrase_keeps_the_report_and_nothing_else(files, owner, now)
         importing.try_again(
             ceremony=ceremony, key=files.key, passphrase=PASSPHRASE, by=owner, at=now
         )
-    assert again.found.count() == before > 0
+    assert Imported.objects.of(again).count() == before > 0
     assert carried(again).state == Ceremony.DONE, again.reason
     assert Certificate.objects.filter(issuer=again.root).count() == 3
 

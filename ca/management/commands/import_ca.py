@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from ca import importing
 from ca.management.base import AuthorityCommand, day, described_authority
+from ca.models import Imported
 from core import terminal
 
 
@@ -59,7 +60,7 @@ is where new serial numbers begin.
         counts = ceremony.wish["counts"]
         done = self.ceremony_of(ceremony)
         assert done.root is not None
-        left = done.found.filter(verdict="left")
+        left = Imported.objects.of(done).filter(verdict=Imported.LEFT)
         return {
             **described_authority(done.root),
             "certificates": counts,
