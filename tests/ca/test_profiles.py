@@ -380,7 +380,7 @@ def test_the_page_says_what_each_holds(signed_in: Client, owner) -> None:  # typ
     assert "/certificates/profiles/new/ocsp/" not in page
     make(owner)
     page = signed_in.get("/certificates/profiles/").content.decode()
-    assert "Inside hosts" in page and "copy of Mail host (TLS)" in page
+    assert "Inside hosts" in page and "copy of: Mail host (TLS)" in page
 
 
 def test_copy_edit_retire_and_use_again(signed_in: Client) -> None:
