@@ -5,11 +5,26 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from ca import notices
-from ca.models import Batch, Ceremony, Certificate, Issuer, Notice, Order, Responder, RevocationList
+from ca.models import (
+    Batch,
+    Ceremony,
+    Certificate,
+    Issuer,
+    Notice,
+    Order,
+    Parcel,
+    Responder,
+    RevocationList,
+)
 
 
 def orders(at: datetime) -> "QuerySet[Order]":
     return Order.objects.due(at)
+
+
+def parcels(at: datetime) -> "QuerySet[Parcel]":
+    """Keys that the signer made and nobody fetched in time."""
+    return Parcel.objects.overdue(at)
 
 
 def batches(at: datetime) -> "QuerySet[Batch]":

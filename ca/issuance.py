@@ -3,6 +3,10 @@
     order = request(profile="host", names=["mail1.example.test"], issuer=issuer, by=me, at=now)
     order.state                                   # "awaiting_csr": the key is made on the host
     submit_csr(order=order, csr_pem=pem, by=me, at=now)   # → "signing", the signer is nudged
+
+    request(…, csr_pem=pem)                       # a key made elsewhere, or in the browser
+    request(…, key_algorithm="p256", parcel_form="p12", passphrase="…")     # the signer makes it
+
     order.refresh_from_db(); order.state          # "issued": order.certificate; or "refused"
     confirm_served(certificate=new, where="mail1.example.test", by=None, at=now)
     supersede(old=old, new=new, by=None, at=now)
@@ -13,14 +17,15 @@ Only `sign` touches a key: it runs in the worker `sign`, on an order it has clai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from cryptography import x509
 from django.db import transaction
+from django.views.decorators.debug import sensitive_variables
 
-from ca import keys, keystore
-from ca.models import Certificate, Issuer, Order
+from ca import keys, keystore, parcels
+from ca.models import Certificate, Issuer, Order, Parcel
 from ca.preparation import (
     IssuanceRefused,
     NamesRefused,
@@ -51,6 +56,8 @@ __all__ = [
 ]
 
 SIGN_ORDER = "ca.sign_order"
+# What an order may say of its subject; everything else follows from the profile.
+FIELDS = ("C", "O", "CN")
 # An order that brought the signer down this often is refused and no longer taken.
 MOST_CLAIMS = 5
 
@@ -69,6 +76,7 @@ class NotSigned(Exception):
     """What came out of signing is not what was asked for: nothing is stored."""
 
 
+@sensitive_variables("passphrase")
 def request(
     *,
     profile: str,
@@ -77,59 +85,102 @@ def request(
     csr_pem: str | None = None,
     days: int | None = None,
     subject: Mapping[str, str] | None = None,
+    way: str | None = None,
+    renews: Certificate | None = None,
+    key_algorithm: str = "",
+    parcel_form: str = "",
+    passphrase: str = "",
     by: Operator | None,
     at: datetime,
 ) -> Order:
     """Ask for a certificate. Without a CSR the order waits in "awaiting_csr" for `submit_csr`.
 
-    `days` None: the profile's life, shortened to the issuer's when that ends earlier. What could
-    not be signed is refused here already, so that nobody makes a key for nothing.
+    `days` None: the profile's life, shortened to the issuer's when that ends earlier. `way` (one
+    of `Order.WAYS`) follows from the rest: with a CSR the key was made elsewhere, unless `way`
+    says that it was in the browser; with `key_algorithm` (of `keys.LEAF_ALGORITHMS`),
+    `parcel_form` (of `packing.FORMS`) and `passphrase` the signer makes it and puts it under that
+    passphrase. `renews` is what the new one takes the place of. What could not be signed is
+    refused here already, so that nobody makes a key for nothing.
     """
+    way = way or _way(csr_pem, key_algorithm or parcel_form or passphrase)
+    _judge_way(way, with_csr=csr_pem is not None)
     rails = read_profile(profile)
-    wanted = read_names(names)
+    wanted = read_names(names, profile=rails)
     asked = read_csr(csr_pem) if csr_pem is not None else None
-    fields = {key: value for key, value in (subject or {}).items() if key in ("C", "O") and value}
+    fields = {key: value for key, value in (subject or {}).items() if key in FIELDS and value}
+    if way == Order.SIGNER:
+        key_algorithm, parcel_form = key_algorithm or "p256", parcel_form or Parcel.P12
+        known = [*(name.value for name in wanted), *fields.values()]
+        parcels.check_wish(
+            key_algorithm=key_algorithm,
+            parcel_form=parcel_form,
+            passphrase=passphrase,
+            known=known,
+        )
     tbs, _linted = prepare(
         profile=rails,
         issuer=issuer,
         wanted=wanted,
         public_key=asked.public_key if asked else None,
+        key_algorithm=key_algorithm or "p256",
         days=days,
         subject=fields,
         at=at,
     )
+    order = Order(
+        state=Order.AWAITING_CSR if way == Order.HOST and not asked else Order.REQUESTED,
+        way=way,
+        profile=rails.id,
+        issuer=issuer,
+        names=[name.value for name in wanted],
+        subject=fields,
+        days=round((tbs.not_after - tbs.not_before).total_seconds() / 86400),
+        csr_pem=asked.pem if asked else "",
+        key_id=asked.key_id if asked else "",
+        renews=renews,
+        requested_by=by,
+        requested_at=at,
+        changed_at=at,
+    )
+    if way == Order.SIGNER:
+        order.key_algorithm, order.parcel_form = key_algorithm, parcel_form
+        order.passphrase_sealed = parcels.seal_passphrase(passphrase, order.context)
     with transaction.atomic():
-        order = Order.objects.create(
-            state=Order.REQUESTED if asked else Order.AWAITING_CSR,
-            way=Order.ELSEWHERE if asked else Order.HOST,
-            profile=rails.id,
-            issuer=issuer,
-            names=[name.value for name in wanted],
-            subject=fields,
-            days=round((tbs.not_after - tbs.not_before).total_seconds() / 86400),
-            csr_pem=asked.pem if asked else "",
-            key_id=asked.key_id if asked else "",
-            requested_by=by,
-            requested_at=at,
-            changed_at=at,
-        )
-        audit.record(
-            by=by,
-            at=at,
-            action="ca.order.requested",
-            subject=str(order),
-            detail={
-                "order": order.pk,
-                "issuer": issuer.name,
-                "profile": rails.id,
-                "names": order.names,
-                "days": order.days,
-                "key_id": order.key_id,
-            },
-        )
-        if asked:
+        order.save(force_insert=True)
+        _record_request(order, by, at)
+        if order.state == Order.REQUESTED:
             nudge(SIGN_ORDER, order.pk)
     return order
+
+
+def _way(csr_pem: str | None, of_a_parcel: str) -> str:
+    if csr_pem is not None:
+        return Order.ELSEWHERE
+    return Order.SIGNER if of_a_parcel else Order.HOST
+
+
+def _judge_way(way: str, *, with_csr: bool) -> None:
+    if way not in dict(Order.WAYS):
+        raise IssuanceRefused("way_unknown", value=way, known=", ".join(dict(Order.WAYS)))
+    if way in (Order.ELSEWHERE, Order.BROWSER) and not with_csr:
+        raise RequestUnreadable("way_needs_csr")
+    if way == Order.SIGNER and with_csr:
+        raise RequestUnreadable("way_without_csr")
+
+
+def _record_request(order: Order, by: Operator | None, at: datetime) -> None:
+    detail = {
+        "order": order.pk,
+        "issuer": order.issuer.name,
+        "profile": order.profile,
+        "names": order.names,
+        "days": order.days,
+        "way": order.way,
+        "key_id": order.key_id,
+    }
+    if order.renews is not None:
+        detail["renews"] = order.renews.serial
+    audit.record(by=by, at=at, action="ca.order.requested", subject=str(order), detail=detail)
 
 
 def submit_csr(
@@ -183,7 +234,11 @@ def refuse(
         moved = Order.objects.filter(
             pk=order.pk, state__in=[Order.REQUESTED, Order.AWAITING_CSR]
         ).update(
-            state=Order.REFUSED, reason_code=code, reason_detail=dict(detail or {}), changed_at=at
+            state=Order.REFUSED,
+            reason_code=code,
+            reason_detail=dict(detail or {}),
+            passphrase_sealed=b"",
+            changed_at=at,
         )
         order.refresh_from_db()
         if not moved:
@@ -198,8 +253,13 @@ def refuse(
     return order
 
 
-def sign(*, order: Order, at: datetime) -> Certificate | None:
+def sign(
+    *, order: Order, at: datetime, clock: Callable[[], datetime] | None = None
+) -> Certificate | None:
     """Prepare, lint, sign and store a claimed order. None: it was refused, `order.reason` says why.
+
+    Where the signer makes the key, `clock` renews the lease afterwards: a large RSA key takes
+    seconds. The key, its parcel and the certificate are stored together or not at all.
 
     Raises `core.leases.LeaseLost` when another signer has taken over meanwhile, and
     `core.seal.KeyNotHeld` outside the signer; the order then waits for its next signer.
@@ -210,13 +270,18 @@ def sign(*, order: Order, at: datetime) -> Certificate | None:
     if order.state == Order.REQUESTED:
         leases.save(order, state=Order.SIGNING, changed_at=at)
     issuer = order.issuer
+    made = None
     try:
-        asked = read_csr(order.csr_pem)
+        if order.way == Order.SIGNER:
+            made = parcels.make_key(order=order, at=at)
+            leases.renew(order, at=clock() if clock else at)
+        public_key = made.key.public_key() if made else read_csr(order.csr_pem).public_key
+        rails = read_profile(order.profile)
         _tbs, linted = prepare(
-            profile=read_profile(order.profile),
+            profile=rails,
             issuer=issuer,
-            wanted=read_names(order.names),
-            public_key=asked.public_key,
+            wanted=read_names(order.names, profile=rails),
+            public_key=public_key,
             days=order.days,
             subject=order.subject,
             at=at,
@@ -229,10 +294,27 @@ def sign(*, order: Order, at: datetime) -> Certificate | None:
     except keystore.KeyUnusable as error:
         _refuse(order, error.code, {"issuer": issuer.name, **error.detail}, at)
         return None
-    check(signed, issuer=issuer.parsed, key_id=asked.key_id)
+    key_id = keys.key_id(public_key)
+    check(signed, issuer=issuer.parsed, key_id=key_id)
+    content = parcels.pack(order=order, made=made, certificate=signed) if made else b""
     with transaction.atomic():
-        certificate = store(issuer=issuer, certificate=signed, profile=order.profile, at=at)
-        leases.release(order, state=Order.ISSUED, certificate=certificate, changed_at=at)
+        certificate = store(
+            issuer=issuer,
+            certificate=signed,
+            profile=order.profile,
+            at=at,
+            renews=order.renews,
+        )
+        leases.release(
+            order,
+            state=Order.ISSUED,
+            certificate=certificate,
+            key_id=key_id,
+            passphrase_sealed=b"",
+            changed_at=at,
+        )
+        if made:
+            parcels.store(order=order, content=content, by=order.requested_by, at=at)
         audit.record(
             by=order.requested_by,
             at=at,
@@ -259,7 +341,12 @@ def check(signed: x509.Certificate, *, issuer: x509.Certificate, key_id: str) ->
 def _refuse(order: Order, code: str, detail: Mapping[str, object], at: datetime) -> None:
     with transaction.atomic():
         leases.release(
-            order, state=Order.REFUSED, reason_code=code, reason_detail=dict(detail), changed_at=at
+            order,
+            state=Order.REFUSED,
+            reason_code=code,
+            reason_detail=dict(detail),
+            passphrase_sealed=b"",
+            changed_at=at,
         )
         audit.record(
             by=order.requested_by,

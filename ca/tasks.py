@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from ca import authorities, bulk, issuance, notices, responders, revocation
-from ca.models import Batch, Ceremony, Issuer, Order, Responder, RevocationList
+from ca import authorities, bulk, issuance, notices, parcels, responders, revocation
+from ca.models import Batch, Ceremony, Issuer, Order, Parcel, Responder, RevocationList
 from core import leases
 
 
@@ -15,7 +15,16 @@ def sign_order(pk: int) -> None:
     at = timezone.now()
     order = leases.claim(Order.objects.due(at), pk, worker=leases.worker_name(), at=at)
     if order is not None:
-        issuance.sign(order=order, at=at)
+        issuance.sign(order=order, at=at, clock=timezone.now)
+
+
+@shared_task(name=parcels.ERASE_PARCEL, ignore_result=True)
+def erase_parcel(pk: int) -> None:
+    """What nobody fetched in time; a second message finds nothing to do."""
+    at = timezone.now()
+    parcel = Parcel.objects.overdue(at).filter(pk=pk).first()
+    if parcel is not None:
+        parcels.erase(parcel=parcel, by=None, at=at)
 
 
 @shared_task(name=bulk.SIGN_BATCH, ignore_result=True)

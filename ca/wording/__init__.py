@@ -14,7 +14,17 @@ from typing import Any
 from django.utils.translation import gettext
 
 from ca.lints import Finding
-from ca.wording import authorities, batches, commands, importing, profiles, renewal, requests, tokens
+from ca.wording import (
+    authorities,
+    batches,
+    commands,
+    importing,
+    profiles,
+    renewal,
+    requests,
+    tokens,
+    ways,
+)
 from ca.wording.labels import (
     LABELS,
     LINTS,
@@ -50,6 +60,7 @@ TABLES = (
     commands.SENTENCES,
     importing.SENTENCES,
     renewal.SENTENCES,
+    ways.SENTENCES,
 )
 SENTENCES: Mapping[str, Any] = {code: text for table in TABLES for code, text in table.items()}
 
