@@ -7,8 +7,12 @@ version, licence, source, and for each file where it lies in the package and its
      "files": {"static/vendor/htmx.min.js": {"from": "dist/htmx.min.js", "sha256": "…"}}}
 
 An entry with `icons` becomes one SVG sprite: a `<symbol id="name">` for each icon named.
-To take a newer release, change `version` and `source` and run the command; to add an icon, add
-its name to `icons` and run it. `npm` must be installed; the console itself never needs it.
+A file with `bundle` in place of `from` is put together by esbuild from a library that is published
+only as modules: `with` are the other packages, each with its version, `exports` what is taken from
+which of them, and `global` the name they have in the page. Their licences stand at its head.
+To take a newer release, change `version` and `source` and run the command (`manage.py vendor NAME`
+for one package); to add an icon, add its name to `icons` and run it. `npm` must be installed; the
+console itself never needs it.
 """
 
 import hashlib
@@ -20,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 MANIFEST = "static/vendor/manifest.json"
 
@@ -43,15 +47,48 @@ def sprite(nodes: dict[str, list[list[Any]]], names: list[str]) -> bytes:
     return svg.encode()
 
 
+def bundled(spec: str, bundle: dict[str, Any], folder: Path) -> bytes:
+    """One script of `spec` and the packages `with` it, made by esbuild (among them)."""
+    room = folder / "bundle"
+    room.mkdir()
+    (room / "package.json").write_text("{}")
+    entry = "".join(
+        f"export {{ {', '.join(names)} }} from {json.dumps(package)};\n"
+        for package, names in bundle["exports"].items()
+    )
+    (room / "entry.js").write_text(entry)
+    specs = [spec, *bundle["with"]]
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--save-exact", *specs]
+    make = ["npx", "esbuild", "entry.js", "--bundle", "--minify", "--legal-comments=none"]
+    make += ["--format=iife", "--target=es2022", f"--global-name={bundle['global']}"]
+    make += ["--log-level=error", "--outfile=out.js"]
+    for command in (install, make):
+        subprocess.run(command, cwd=room, check=True, stdout=subprocess.DEVNULL)
+    licences = []
+    for each in sorted(specs):
+        name = each.rpartition("@")[0]
+        if name == "esbuild":
+            continue
+        terms = (room / "node_modules" / name / "LICENSE").read_text().strip().replace("*/", "* /")
+        licences.append(f"{each}\n\n{terms}")
+    rule = "\n\n" + "-" * 70 + "\n\n"
+    return f"/*!\n{rule.join(licences)}\n*/\n".encode() + (room / "out.js").read_bytes()
+
+
 class Command(BaseCommand):
     help = "Fetch the vendored third-party files again and write their hashes into the manifest."
     requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("names", nargs="*", help="packages; all of them unless named")
 
     def handle(self, *args: Any, **options: Any) -> None:
         base = Path(settings.BASE_DIR)
         manifest = base / MANIFEST
         packages = json.loads(manifest.read_text())
         for package in packages:
+            if options["names"] and package["name"] not in options["names"]:
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 self.fetch(package, Path(folder), base)
         manifest.write_text(json.dumps(packages, indent=2) + "\n")
@@ -68,6 +105,12 @@ class Command(BaseCommand):
         (archive,) = folder.glob("*.tgz")
         with tarfile.open(archive) as tar:
             for target, entry in package["files"].items():
+                path = base / target
+                if "bundle" in entry:
+                    data = bundled(spec, entry["bundle"], folder)
+                    path.write_bytes(data)
+                    entry["sha256"] = hashlib.sha256(data).hexdigest()
+                    continue
                 member = tar.extractfile("package/" + entry["from"])
                 if member is None:
                     raise CommandError(f"{spec} has no file {entry['from']}.")
@@ -76,7 +119,6 @@ class Command(BaseCommand):
                     data = sprite(json.loads(data), package["icons"])
                 elif target.endswith((".js", ".css")):
                     data = without_source_map(data)
-                path = base / target
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
                 entry["sha256"] = hashlib.sha256(data).hexdigest()
