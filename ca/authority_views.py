@@ -16,7 +16,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from ca import authorities, ceremonies, describe, rehearsal, revocation, rollover, wording
 from ca.certificate_views import labelled, state_of
-from ca.forms.authorities import CertificateForm, PassphraseForm, uploaded
+from ca.forms.authorities import PassphraseForm
+from ca.forms.offline import CertificateForm, uploaded
 from ca.making_views import add_refusal
 from ca.models import Ceremony, Certificate, Issuer, RevocationList
 from core.access import requires

@@ -22,14 +22,12 @@ from ca.forms.authorities import (
     IssuingForm,
     PassphraseForm,
     ReissueForm,
-    RequestForm,
     RootForm,
-    SubordinateForm,
     key_label,
     subject_of,
-    uploaded,
     warnings_of,
 )
+from ca.forms.offline import RequestForm, SubordinateForm, uploaded
 from ca.models import Ceremony, Issuer
 from ca.wishes import Wish
 from core.access import requires
@@ -84,6 +82,7 @@ def _asked(
             context["preview"] = _preview(wish(), unconstrained=unconstrained, under=under)
         except rehearsal.NotMade as refusal:
             add_refusal(form, refusal)
+    form.with_secrets()
     status = 422 if form.errors else 200
     return render(request, template, context | {"form": form}, status=status)
 

@@ -52,7 +52,6 @@ LEVELS = [
 ]
 NEW_PASSPHRASE = {"autocomplete": "new-password", "spellcheck": "false"}
 OWN_PASSPHRASE = {"autocomplete": "off", "spellcheck": "false"}
-MOST_UPLOADED = 512 * 1024
 
 
 def _passphrase(label: Any, attrs: dict[str, str], help_text: Any = "") -> forms.CharField:
@@ -60,27 +59,17 @@ def _passphrase(label: Any, attrs: dict[str, str], help_text: Any = "") -> forms
     return forms.CharField(label=label, widget=widget, strip=False, help_text=help_text)
 
 
-def _organisation() -> forms.CharField:
+def organisation_field() -> forms.CharField:
     return forms.CharField(label=_("Organisation"), max_length=64)
 
 
-def _country() -> forms.CharField:
+def country_field() -> forms.CharField:
     return forms.CharField(
         label=_("Country"),
         required=False,
         max_length=2,
         widget=forms.TextInput(attrs={"placeholder": "TW", "autocomplete": "country"}),
         help_text=_("Two letters, or empty."),
-    )
-
-
-def _pem(label: Any, begin: str, help_text: Any = "", *, required: bool = False) -> forms.CharField:
-    attrs = {"rows": 4, "placeholder": f"-----BEGIN {begin}-----", "spellcheck": "false"}
-    return forms.CharField(
-        label=label,
-        required=required,
-        widget=forms.Textarea(attrs=attrs | {"class": "mono"}),
-        help_text=help_text,
     )
 
 
@@ -93,14 +82,6 @@ def _life(form: forms.Form, prefix: str) -> int:
     if not days and f"{prefix}_days" not in form.errors:
         form.add_error(f"{prefix}_days", _("Enter the number of days."))
     return int(days or 0)
-
-
-def uploaded(form: forms.Form, field: str) -> bytes:
-    """What was chosen as a file, or else pasted."""
-    file = form.cleaned_data.get(f"{field}_file")
-    if file is not None:
-        return bytes(file.read(MOST_UPLOADED))
-    return str(form.cleaned_data.get(field, "")).encode("utf-8", "surrogateescape")
 
 
 def subject_of(issuer: Issuer) -> dict[str, str]:
@@ -119,16 +100,23 @@ class AuthorityForm(forms.Form):
     """A form whose secrets are not needed only to look at what would be signed."""
 
     def without_secrets(self) -> None:
+        self._secrets_required(False)
+
+    def with_secrets(self) -> None:
+        """As the page shows it again."""
+        self._secrets_required(True)
+
+    def _secrets_required(self, required: bool) -> None:
         for field in self.fields.values():
             if isinstance(field.widget, forms.PasswordInput):
-                field.required = False
+                field.required = required
 
 
 class RootFields(AuthorityForm):
     """What is asked for a root."""
 
-    organisation = _organisation()
-    country = _country()
+    organisation = organisation_field()
+    country = country_field()
     root_name = forms.CharField(
         label=_("Name of the root"),
         max_length=64,
@@ -328,55 +316,6 @@ class IssuingForm(IssuingFields):
         super().__init__(*args, **kwargs)
         if under.key_kept != Issuer.UNDER_PASSPHRASE:
             del self.fields["passphrase"]
-
-
-class RequestForm(IssuingFields):
-    """An issuing authority whose root is elsewhere."""
-
-    organisation = _organisation()
-    country = _country()
-
-    def clean_country(self) -> str:
-        return str(self.cleaned_data["country"]).upper()
-
-
-class SubordinateForm(IssuingForm):
-    """A certificate for the request of an authority elsewhere. The key is the request's."""
-
-    csr = _pem(
-        _("Its request (CSR)"),
-        "CERTIFICATE REQUEST",
-        _("Only the key is taken from it; everything else is what this page says."),
-    )
-    csr_file = forms.FileField(label=_("or as a file"), required=False)
-    organisation = _organisation()
-    country = _country()
-    origin = None  # type: ignore[assignment]
-    issuing_algorithm = None  # type: ignore[assignment]
-    issuing_on_token = None  # type: ignore[assignment]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["issuing_name"].label = _("Name of the authority")
-        self.fields["issuing_name"].help_text = _(
-            "The name under which its own software knows it, if it has one already."
-        )
-
-    def clean_country(self) -> str:
-        return str(self.cleaned_data["country"]).upper()
-
-
-class CertificateForm(forms.Form):
-    """The certificate that was signed elsewhere, and the chain above it."""
-
-    certificate = _pem(_("The signed certificate"), "CERTIFICATE")
-    certificate_file = forms.FileField(label=_("or as a file"), required=False)
-    chain = _pem(
-        _("The certificates above it, up to the root"),
-        "CERTIFICATE",
-        _("In any order. Those this console knows may be left out."),
-    )
-    chain_file = forms.FileField(label=_("or as a file"), required=False)
 
 
 class PassphraseForm(forms.Form):
