@@ -58,7 +58,9 @@ def test_looking_stores_nothing(files, signed_in: Client) -> None:  # type: igno
     assert signed_in.post(reverse("ca:import_look")).status_code == 422
 
 
-def test_an_authority_is_uploaded_and_its_report_read(files, signed_in: Client) -> None:  # type: ignore[no-untyped-def]
+def test_an_authority_is_uploaded_and_its_report_read(  # type: ignore[no-untyped-def]
+    files, signed_in: Client, django_assert_max_num_queries
+) -> None:
     assert signed_in.get(reverse("ca:import")).status_code == 200
     answer = signed_in.post(reverse("ca:import"), upload(files))
     ceremony = Ceremony.objects.get()
@@ -69,6 +71,8 @@ def test_an_authority_is_uploaded_and_its_report_read(files, signed_in: Client) 
     part = signed_in.get(answer.url, headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in part and 'hx-trigger="every' not in part
     assert "old.example.test" in part and "Version 1" in part
+    with django_assert_max_num_queries(10):
+        signed_in.get(answer.url)
     noted = signed_in.get(answer.url + "?verdict=noted").content.decode()
     assert "old.example.test" in noted and "CN=mail.example.test" not in noted
     assert reverse("ca:crossing", args=[ceremony.root_id]) in part
