@@ -133,13 +133,12 @@ class Writing:
                 if self.make and not self.folder.exists():
                     self.folder.mkdir()
                     self.folder.chmod(0o755)  # whatever the console's own umask
-                elif not self.folder.is_dir():
-                    raise FileRefused("folder_missing", self.folder)
                 probe = self._beside("probe")
                 probe.touch(mode=0o600)
                 probe.unlink()
             except FileNotFoundError:
-                raise FileRefused("folder_missing", self.folder.parent) from None
+                missing = self.folder.parent if self.make else self.folder
+                raise FileRefused("folder_missing", missing) from None
             except OSError as error:
                 raise FileRefused("folder_unwritable", self.folder, _why(error)) from None
             for name in self.modes:
