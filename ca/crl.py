@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -33,8 +34,9 @@ SMALL = 10_000
 LARGE_EVERY = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
+class Revoked(NamedTuple):
+    """A tuple, of which there may be a million."""
+
     serial: int
     at: datetime
     reason: x509.ReasonFlags | None = None
@@ -138,7 +140,9 @@ def _entries(revoked: Iterable[Revoked]) -> list[x509.RevokedCertificate]:
     return [
         x509.RevokedCertificateBuilder(
             each.serial,
-            each.at.astimezone(UTC).replace(microsecond=0, tzinfo=None),
+            (each.at if each.at.tzinfo is UTC else each.at.astimezone(UTC)).replace(
+                microsecond=0, tzinfo=None
+            ),
             said[each.reason],
         ).build()
         for each in revoked

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from ca import keystore, lints, ocsp, profiles, template
+from ca import columns, keystore, lints, ocsp, profiles, template
 from ca.models import Certificate, Issuer, Responder
 from ca.records import store
 from core import audit, leases, seal
@@ -191,7 +191,7 @@ def statuses(found: Ready, asked: Sequence[ocsp.CertID]) -> list[ocsp.Status]:
         known = {
             serial: ocsp.GOOD
             if revoked_at is None
-            else ocsp.Status(revoked_at=_moment(revoked_at), reason=_REASONS.get(reason))
+            else ocsp.Status(revoked_at=columns.moment(revoked_at), reason=_REASONS.get(reason))
             for serial, revoked_at, reason in cursor.fetchall()
         }
     return [known.get(serial, ocsp.UNKNOWN) for serial in wanted]
@@ -220,9 +220,3 @@ def _sql(rows: QuerySet[Any, Any], stand_ins: list[object]) -> str:
     if len(parameters) != len(stand_ins) or set(parameters) != set(stand_ins):
         raise RuntimeError(f"unexpected parameters: {parameters}")
     return str(statement)
-
-
-def _moment(value: datetime | str) -> datetime:
-    """A column as the database gives it: SQLite has text, in UTC."""
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import transaction
 
-from ca import crl, keystore, profiles, states, wording
+from ca import columns, crl, keystore, profiles, states, wording
 from ca.models import Certificate, Issuer, RevocationList
 from core import audit, leases
 from core.errors import Refusal
@@ -172,18 +172,18 @@ def _on_lists(
     found = issuer.certificates.filter(revoked_at__isnull=False, not_after__gt=ended_after)
     if since is not None:
         found = found.filter(revoked_at__gte=since)
-    rows = found.values_list("serial", "revoked_at", "revocation_reason")
     reasons = {flag.value: flag for flag in x509.ReasonFlags}
-    for serial, when, reason in rows.iterator(chunk_size=10_000):
-        yield crl.Revoked(int(serial, 16), when, reasons.get(reason))
+    asked = found.values_list("serial", "revoked_at", "revocation_reason")
+    for serial, when, reason in columns.rows(asked):
+        yield crl.Revoked(int(serial, 16), columns.moment(when), reasons.get(reason))
 
 
 def _taken_off(issuer: Issuer, *, ended_after: datetime, since: datetime) -> Iterator[crl.Revoked]:
-    rows = issuer.certificates.filter(
+    found = issuer.certificates.filter(
         released_at__gte=since, revoked_at=None, not_after__gt=ended_after
-    ).values_list("serial", "released_at")
-    for serial, when in rows.iterator(chunk_size=10_000):
-        yield crl.Revoked(int(serial, 16), when, x509.ReasonFlags.remove_from_crl)
+    )
+    for serial, when in columns.rows(found.values_list("serial", "released_at")):
+        yield crl.Revoked(int(serial, 16), columns.moment(when), x509.ReasonFlags.remove_from_crl)
 
 
 def _changed(issuer: Issuer, *, since: datetime, at: datetime) -> Iterator[crl.Revoked]:
