@@ -19,19 +19,29 @@ from ca.legacy_files import BadImport
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 File = tuple[str, bytes]
 
+MOST_MEMBERS = 100_000
+
+
+class _TooBig(Exception):
+    """There is more in it than there is room for."""
+
 
 def unpack(files: Iterable[File], *, most_files: int, most_bytes: int) -> list[File]:
     """The files, those in archives included; raises `BadImport` when they are too many or large."""
     found: list[File] = []
     room = most_bytes
-    for name, content in files:
-        for inner, text in _inside(name, content, room):
-            room -= len(text)
-            if room < 0:
-                raise BadImport("import_too_big", part="issued", most=f"{most_bytes >> 20} MiB")
-            found.append((inner, text))
-            if len(found) > most_files:
-                raise BadImport("import_too_many", part="issued", most=str(most_files))
+    try:
+        for name, content in files:
+            for inner, text in _inside(name, content, room):
+                room -= len(text)
+                if room < 0:
+                    raise _TooBig
+                found.append((inner, text))
+                if len(found) > most_files:
+                    raise BadImport("import_too_many", part="issued", most=str(most_files))
+    except _TooBig:
+        most = f"{most_bytes >> 20} MiB"
+        raise BadImport("import_too_big", part="issued", most=most) from None
     return found
 
 
@@ -61,7 +71,10 @@ def _zip(content: bytes, room: int) -> Iterator[File]:
 
 def _tar(content: bytes, room: int) -> Iterator[File]:
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        for member in archive:
+        for number, member in enumerate(archive):
+            # A small file can unpack to headers without end, or to a hole that is skipped over.
+            if member.size > room or number > MOST_MEMBERS:
+                raise _TooBig
             file = archive.extractfile(member) if member.isreg() else None
             if file is not None:
                 yield member.name, file.read(room + 1)

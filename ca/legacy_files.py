@@ -28,7 +28,7 @@ MOST_KEY_BYTES = 64 * 1024
 MOST_CERTIFICATE_BYTES = 256 * 1024
 INTEGER, SEQUENCE = 0x02, 0x30
 
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_MARK = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
 _CERTIFICATES = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 
 
@@ -66,7 +66,7 @@ class Found:
 
 def pieces(name: str, content: bytes) -> Iterator[Found]:
     """The certificates in one file, each with where it stands; or why there is none."""
-    blocks = [(block.group(1), block.group(0)) for block in _PEM.finditer(content)]
+    blocks = list(_blocks(content))
     wanted = [whole for kind, whole in blocks if kind in _CERTIFICATES]
     for number, whole in enumerate(wanted, start=1):
         source = name if len(wanted) == 1 else f"{name} #{number}"
@@ -83,6 +83,17 @@ def pieces(name: str, content: bytes) -> Iterator[Found]:
         yield piece.left("left_no_certificate")
     else:
         yield _parsed(piece.source, content)
+
+
+def _blocks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and text of each PEM block, in one pass whatever the file is full of."""
+    begin: re.Match[bytes] | None = None
+    for mark in _MARK.finditer(content):
+        if mark.group(1) == b"BEGIN":
+            begin = mark
+        elif begin is not None and begin.group(2) == mark.group(2):
+            yield mark.group(2), content[begin.start() : mark.end()]
+            begin = None
 
 
 def _parsed(source: str, content: bytes) -> Found:
@@ -133,7 +144,7 @@ def key_block(source: bytes) -> bytes | None:
         raise BadImport("import_key_missing", part="key")
     if len(source) > MOST_KEY_BYTES:
         raise BadImport("import_key_unreadable", part="key")
-    blocks = [(block.group(1), block.group(0)) for block in _PEM.finditer(source)]
+    blocks = list(_blocks(source))
     private = [whole for kind, whole in blocks if kind.endswith(b"PRIVATE KEY")]
     if len(private) > 1:
         raise BadImport("import_key_several", part="key")

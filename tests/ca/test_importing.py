@@ -307,6 +307,21 @@ def test_a_folder_in_one_file(kind, files, owner, now, monkeypatch) -> None:  # 
     assert refused.value.code == "import_too_big"
 
 
+def test_an_archive_without_end_is_refused(files, now, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tarred:
+        for number in range(20):
+            member = tarfile.TarInfo(f"folder{number}")
+            member.type = tarfile.DIRTYPE
+            tarred.addfile(member)
+    upload = [("CA.tar.gz", packed.getvalue())]
+    assert importing.look(certificate=files.root, issued=upload, at=now).found == []
+    monkeypatch.setattr("ca.legacy_archive.MOST_MEMBERS", 10)
+    with pytest.raises(NotMade) as refused:
+        importing.look(certificate=files.root, issued=upload, at=now)
+    assert refused.value.code == "import_too_big"
+
+
 def test_every_reason_has_its_sentence() -> None:
     import re
     from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -232,6 +233,14 @@ def test_one_bad_file_does_not_harm_the_others(files, root) -> None:  # type: ig
     ]
     assert found[10].detail == {"other": "one.crt"}
     assert b"PRIVATE" not in repr(found).encode()
+
+
+def test_hostile_files_cost_no_time(root) -> None:  # type: ignore[no-untyped-def]
+    for line in (b"-----BEGIN CERTIFICATE-----\n", b"-----BEGIN A", b"-----END CERTIFICATE-----\n"):
+        before = time.monotonic()
+        found = legacy.examine([("x", line * 200_000)], root)
+        assert verdicts(found) == [("x", "left", "left_no_certificate")]
+        assert time.monotonic() - before < 20, "one pass takes a tenth of a second, many take hours"
 
 
 def test_what_its_owner_should_know(files, root) -> None:  # type: ignore[no-untyped-def]
