@@ -149,7 +149,8 @@ def prepare(
     """The certificate as it would be signed, linted; or the refusal. Signs and writes nothing.
 
     Without a public key (it is still to be made) one of `key_algorithm` (of `keys.ALGORITHMS`)
-    stands in for it. `subject` may have C and O, and CN where the profile leaves that open.
+    stands in for it. `subject` may have C, O and CN: one of the names, or any other where the
+    profile leaves that open.
     """
     life_days = life(profile=profile, issuer=issuer, days=days, at=at)
     above = issuer.parsed

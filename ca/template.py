@@ -221,10 +221,12 @@ def prepare(
     addresses: Addresses = NOWHERE,
 ) -> ToBeSigned:
     """A leaf certificate under `issuer`. `subject` may add C and O; CN follows from the names, or
-    is the subject's own where the profile leaves that open."""
+    is the subject's: one of the names, and any other where the profile leaves that open."""
     fields = dict(subject or {})
-    if not (profile.own_common_name and fields.get("CN")):
-        fields["CN"] = common_name_of(names)
+    common_name = fields.get("CN", "")
+    if not profile.own_common_name and common_name not in {each.value for each in names}:
+        common_name = ""
+    fields["CN"] = common_name or common_name_of(names)
     name = subject_name(fields)
     begin, end = validity(at=at, days=days, not_earlier=issuer.not_valid_before_utc)
     first, last = _same_for_all(profile, profile.key_usage(public_key), issuer, addresses)

@@ -136,8 +136,8 @@ SENTENCES: Mapping[str, Any] = {
     ),
     "common_name_missing": _("A certificate of this kind needs a common name (CN)."),
     "common_name_foreign": _(
-        "The common name “%(value)s” looks like a name the certificate does not carry. Add it to "
-        "the names, or leave it out."
+        "“%(value)s” cannot be the common name here: it is, or looks like, a name that the "
+        "certificate does not carry. Add it to the names, or leave it out."
     ),
     "issuer_unable": _(
         "“%(issuer)s” cannot sign now: it has expired, is no longer valid, or its key is not with "

@@ -1,7 +1,7 @@
-"""Every profile with every algorithm, before the judges: pkilint, OpenSSL, GnuTLS and NSS.
+"""Every profile with every algorithm, before the judges: OpenSSL, GnuTLS and NSS.
 
-Four hierarchies, one an authority's algorithm, and under each every profile with every key that a
-leaf may have. A judge that is not installed skips its tests; with CI=true it fails them.
+A judge that is not installed skips its tests; with CI=true it fails them. `test_pkilint.py` has the
+one that runs in this process.
 """
 
 from __future__ import annotations
@@ -9,297 +9,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from pkilint import finding_filter, loader
-from pkilint.cabf import serverauth, smime
-from pkilint.cabf.serverauth.serverauth_constants import CertificateType
-from pkilint.cabf.smime.smime_constants import Generation, ValidationLevel
-from pkilint.pkix import certificate as pkix
-from pkilint.pkix import extension as pkix_extension
-from pkilint.pkix import name as pkix_name
-from pkilint.validation import ValidationFindingSeverity
-
-from ca import keystore, lints, names, profiles, template
-
-AT = datetime.now(UTC) - timedelta(minutes=5)
-AUTHORITIES = ("p256", "p384", "rsa2048", "ed25519")
-LEAVES = ("p256", "p384", "rsa2048")
-PERMITTED = names.parse_subtrees(["example.com", "192.0.2.0/24", "2001:db8::/32"])
-PLACES = template.Addresses(
-    issuer="http://pki.example.com/pki/a.crt",
-    crl="http://pki.example.com/pki/a.crl",
-    ocsp="http://pki.example.com/pki/ocsp/a",
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
 )
 
-
-@dataclass(frozen=True)
-class Case:
-    """A leaf that is asked for: its profile, names and subject."""
-
-    profile: profiles.Profile
-    texts: tuple[str, ...] = ()
-    subject: tuple[tuple[str, str], ...] = ()
-
-
-CASES: dict[str, Case] = {
-    "host": Case(
-        profiles.HOST,
-        ("mail.example.com", "*.example.com", "郵件.example.com", "192.0.2.1", "2001:db8::1"),
-        (("O", "Example"), ("C", "TW")),
-    ),
-    "host-long": Case(profiles.HOST, ("a" * 60 + ".example.com",)),
-    "person": Case(profiles.PERSON, ("wang@example.com",)),
-    "person-named": Case(
-        profiles.PERSON,
-        ("wang.da-ming@mail.example.com", "wang@郵件.example.com"),
-        (("CN", "王大明"), ("O", "範例股份有限公司"), ("C", "TW")),
-    ),
-    "client": Case(profiles.CLIENT, ("wang@example.com", "laptop.example.com")),
-    "ocsp": Case(profiles.OCSP, (), (("CN", "Example Issuing: revocation answers"),)),
-}
+from ca import keys, keystore, lints, names, profiles, template
+from tests.ca.conformance import AT, AUTHORITIES, LEAVES, PERMITTED, hierarchy, key_of
 
 
 def needs(command: str) -> None:
     if shutil.which(command) is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {command}")
-
-
-@cache
-def key_of(algorithm: str, use: str) -> keystore.SigningKey:
-    """`use` keeps the keys of a hierarchy apart."""
-    return keystore.generate(algorithm)
-
-
-@dataclass(frozen=True)
-class Hierarchy:
-    root: x509.Certificate
-    issuing: x509.Certificate
-    leaves: dict[tuple[str, str], x509.Certificate]
-
-
-@cache
-def hierarchy(algorithm: str) -> Hierarchy:
-    root_key, issuing_key = key_of(algorithm, "root"), key_of(algorithm, "issuing")
-    root_tbs = template.prepare_authority(
-        profile=profiles.ROOT,
-        subject={"CN": f"Example Root {algorithm}", "O": "Example", "C": "TW"},
-        public_key=root_key.public_key,
-        issuer=None,
-        days=profiles.ROOT.days,
-        at=AT,
-        serial=template.random_serial(),
-    )
-    root = root_key.issue(lints.require(root_tbs, issuer=None))
-    issuing_tbs = template.prepare_authority(
-        profile=profiles.SUBORDINATE,
-        subject={"CN": f"Example Issuing {algorithm}", "O": "Example", "C": "TW"},
-        public_key=issuing_key.public_key,
-        issuer=root,
-        days=profiles.SUBORDINATE.days,
-        at=AT,
-        serial=template.random_serial(),
-        permitted=PERMITTED,
-        addresses=PLACES,
-    )
-    issuing = root_key.issue(lints.require(issuing_tbs, issuer=root))
-    leaves = {}
-    for name, case in CASES.items():
-        for leaf_algorithm in LEAVES:
-            tbs = template.prepare(
-                profile=case.profile,
-                names=[names.parse(text) for text in case.texts],
-                public_key=key_of(leaf_algorithm, "leaf").public_key,
-                issuer=issuing,
-                days=case.profile.days,
-                at=AT,
-                serial=template.random_serial(),
-                subject=dict(case.subject),
-                addresses=PLACES,
-            )
-            leaves[name, leaf_algorithm] = issuing_key.issue(lints.require(tbs, issuer=issuing))
-    return Hierarchy(root, issuing, leaves)
-
-
-# pkilint's rules for certificates in general (RFC 5280), for TLS and for S/MIME. The latter two are
-# the public authorities' Baseline Requirements.
-
-
-def _pkix() -> Any:
-    return pkix.create_pkix_certificate_validator_container(
-        pkix.create_decoding_validators(
-            pkix_name.ATTRIBUTE_TYPE_MAPPINGS, pkix_extension.EXTENSION_MAPPINGS
-        ),
-        [
-            pkix.create_issuer_validator_container([]),
-            pkix.create_validity_validator_container(),
-            pkix.create_subject_validator_container([]),
-            pkix.create_extensions_validator_container([]),
-            pkix.create_spki_validator_container([]),
-        ],
-    )
-
-
-def _tls(kind: CertificateType) -> Any:
-    return pkix.create_pkix_certificate_validator_container(
-        serverauth.create_decoding_validators(), serverauth.create_validators(kind)
-    )
-
-
-def _smime(level: ValidationLevel, generation: Generation) -> Any:
-    return pkix.create_pkix_certificate_validator_container(
-        smime.create_decoding_validators(), smime.create_subscriber_validators(level, generation)
-    )
-
-
-@cache
-def judge(name: str) -> tuple[Any, list[Any]]:
-    """A validator of pkilint, and its own filters of what a stricter rule takes the place of."""
-    kinds: Mapping[str, Callable[[], Any]] = {
-        "pkix": _pkix,
-        "smime-mailbox": lambda: _smime(ValidationLevel.MAILBOX, Generation.STRICT),
-        "smime-person": lambda: _smime(ValidationLevel.INDIVIDUAL, Generation.MULTIPURPOSE),
-    }
-    if name in kinds:
-        return kinds[name](), []
-    kind = CertificateType.from_option_str(name.removeprefix("tls-"))
-    return _tls(kind), serverauth.create_serverauth_finding_filters(kind)
-
-
-def findings(name: str, certificate: x509.Certificate) -> set[str]:
-    """The codes of what `judge(name)` calls a warning or worse."""
-    validator, filters = judge(name)
-    document = loader.RFC5280CertificateDocumentLoader().load_der_document(
-        certificate.public_bytes(Encoding.DER)
-    )
-    results = validator.validate(document.root)
-    if filters:
-        results, _dropped = finding_filter.filter_results(filters, results)
-    return {
-        each.finding.code
-        for result in results
-        for each in result.finding_descriptions
-        if each.finding.severity <= ValidationFindingSeverity.WARNING
-    }
-
-
-PUBLIC_POLICY = "only public authorities may claim the CA/B Forum's policies"
-ED25519_SIGNATURE = "cabf.serverauth.prohibited_signature_algorithm_encoding"
-ED25519_KEY = "cabf.serverauth.prohibited_subject_public_key_algorithm_encoding"
-ED25519 = {
-    ED25519_SIGNATURE: "public authorities may not use Ed25519; the page warns of clients as well",
-    ED25519_KEY: "the same",
-}
-# By judge and certificate: what it finds, and why that stays. What it does not find is not here.
-JUSTIFIED: Mapping[tuple[str, str], Mapping[str, str]] = {
-    ("pkix", "host"): {
-        "pkix.invalid_domain_name_syntax": "the wildcard, which RFC 6125 adds to RFC 5280's names",
-    },
-    ("tls-OV-FINAL-CERTIFICATE", "host"): {
-        "cabf.internal_ip_address": "an address of the documentation, and inner ones are allowed",
-        "cabf.serverauth.subscriber.certificate_policies_extension_absent": PUBLIC_POLICY,
-        "cabf.serverauth.subscriber_stateprovince_and_locality_missing": "nobody here needs them",
-        "cabf.serverauth.ov.common_name_attribute_present": "people and logs show the CN",
-        "cabf.serverauth.subscriber.subject_key_identifier_extension_present": "RFC 5280 4.2.1.2",
-        "cabf.serverauth.subscriber_rsa_digitalsignature_and_keyencipherment_present": "mail "
-        "programs that know only TLS 1.2's RSA key exchange",
-    },
-    ("tls-DV-FINAL-CERTIFICATE", "host-long"): {
-        "cabf.serverauth.subscriber.certificate_policies_extension_absent": PUBLIC_POLICY,
-        "cabf.serverauth.subscriber.subject_key_identifier_extension_present": "RFC 5280 4.2.1.2",
-        "cabf.serverauth.subscriber_rsa_digitalsignature_and_keyencipherment_present": "as above",
-    },
-    ("tls-OCSP-RESPONDER", "ocsp"): {
-        "cabf.serverauth.ca.country_attribute_absent": "its CN says whose it is",
-        "cabf.serverauth.ca.organization_name_attribute_absent": "the same",
-    },
-    ("smime-mailbox", "person"): {
-        "cabf.smime.certificate_policies_extension_missing": PUBLIC_POLICY,
-    },
-    ("smime-person", "person-named"): {
-        "cabf.smime.certificate_policies_extension_missing": PUBLIC_POLICY,
-        "cabf.smime.missing_required_attribute": "a Chinese name is not cut into two attributes",
-        "cabf.smime.common_name_value_unknown_source": "the same: the CN is the person's name",
-        "cabf.smime.prohibited_attribute": "O: persons belong to the one organisation there is",
-    },
-    ("tls-INTERNAL-CONSTRAINED-TLS-CA", "issuing"): {
-        "cabf.serverauth.ca.certificate_policies_extension_absent": PUBLIC_POLICY,
-        "cabf.serverauth.ca.extended_key_usage_extension_absent": "it signs for hosts, persons, "
-        "clients and responders",
-        "cabf.serverauth.ca.incomplete_name_constraints": "subjects are an operator's free choice",
-        "cabf.serverauth.name_constraints_discouraged_name_type": "mail addresses are limited too",
-    },
-}
-JUDGED = [
-    *(("pkix", name) for name in ("root", "issuing", *CASES)),
-    ("tls-ROOT-CA", "root"),
-    ("tls-INTERNAL-CONSTRAINED-TLS-CA", "issuing"),
-    ("tls-OV-FINAL-CERTIFICATE", "host"),
-    ("tls-DV-FINAL-CERTIFICATE", "host-long"),
-    ("tls-OCSP-RESPONDER", "ocsp"),
-    ("smime-mailbox", "person"),
-    ("smime-person", "person-named"),
-]
-
-
-def of(algorithm: str, name: str) -> list[x509.Certificate]:
-    made = hierarchy(algorithm)
-    if name in CASES:
-        return [made.leaves[name, leaf] for leaf in LEAVES]
-    return [made.root if name == "root" else made.issuing]
-
-
-@pytest.mark.parametrize(("by", "name"), JUDGED)
-def test_pkilint(by: str, name: str) -> None:
-    justified = set(JUSTIFIED.get((by, name), {}))
-    found: set[str] = set()
-    for algorithm in AUTHORITIES:
-        of_this = set().union(*(findings(by, each) for each in of(algorithm, name)))
-        if algorithm == "ed25519":
-            of_this -= set(ED25519)
-        found |= of_this
-    assert found == justified
-
-
-def test_pkilint_names_ed25519_as_it_does() -> None:
-    """Else the exception for it would stand for nothing."""
-    made = hierarchy("ed25519")
-    assert findings("tls-ROOT-CA", made.root) == set(ED25519)
-    assert findings("tls-ROOT-CA", hierarchy("p256").root) == set()
-
-
-def test_pkilint_finds_what_is_wrong() -> None:
-    """A judge that never finds anything would be none: an EC key that enciphers keys."""
-    made = hierarchy("p256")
-    leaf = made.leaves["host", "p256"]
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(leaf.subject)
-        .issuer_name(leaf.issuer)
-        .public_key(key_of("p256", "leaf").public_key)
-        .serial_number(leaf.serial_number)
-        .not_valid_before(leaf.not_valid_before_utc)
-        .not_valid_after(leaf.not_valid_after_utc)
-    )
-    for extension in leaf.extensions:
-        value = extension.value
-        if isinstance(value, x509.KeyUsage):
-            value = profiles.HOST.key_usage(key_of("rsa2048", "leaf").public_key)
-        builder = builder.add_extension(value, critical=extension.critical)
-    signer = ec.generate_private_key(ec.SECP256R1())
-    assert findings("tls-OV-FINAL-CERTIFICATE", builder.sign(signer, hashes.SHA256())) - set(
-        JUSTIFIED["tls-OV-FINAL-CERTIFICATE", "host"]
-    )
 
 
 @pytest.fixture(scope="module")
@@ -355,6 +81,105 @@ def test_openssl(algorithm: str, folders: dict[str, Path]) -> None:
         "person.p256.pem",
     )  # fmt: skip
     assert "unsuitable certificate purpose" in wrong.stdout + wrong.stderr
+
+
+@pytest.fixture(scope="module")
+def levels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root, a level between, an issuing authority and a host, each with another kind of key."""
+    folder = tmp_path_factory.mktemp("levels")
+    above: tuple[keystore.SigningKey, x509.Certificate] | None = None
+    steps = (("root", "rsa2048", 2), ("between", "p384", 1), ("issuing", "p256", 0))
+    for name, algorithm, length in steps:
+        key = key_of(algorithm, name)
+        tbs = template.prepare_authority(
+            profile=profiles.SUBORDINATE if above else profiles.ROOT,
+            subject={"CN": f"Example {name}"},
+            public_key=key.public_key,
+            issuer=above[1] if above else None,
+            days=1000,
+            at=AT,
+            serial=template.random_serial(),
+            permitted=PERMITTED if above else names.Subtrees(),
+            path_length=length,
+        )
+        linted = lints.require(tbs, issuer=above[1] if above else None)
+        above = (key, (above[0] if above else key).issue(linted))
+        (folder / f"{name}.pem").write_bytes(above[1].public_bytes(Encoding.PEM))
+    assert above is not None
+    tbs = template.prepare(
+        profile=profiles.HOST,
+        names=[names.parse("mail.example.com")],
+        public_key=key_of("p256", "leaf").public_key,
+        issuer=above[1],
+        days=90,
+        at=AT,
+        serial=template.random_serial(),
+    )
+    leaf = above[0].issue(lints.require(tbs, issuer=above[1]))
+    (folder / "host.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
+    pems = [(folder / f"{each}.pem").read_bytes() for each in ("host", "issuing", "between")]
+    (folder / "chain.pem").write_bytes(b"".join(pems))
+    return folder
+
+
+def test_levels_below_a_root(levels: Path, tmp_path: Path) -> None:
+    for command in ("openssl", "certtool", "certutil"):
+        needs(command)
+    strict = ("openssl", "verify", "-x509_strict", "-auth_level", "2", "-CAfile", "root.pem")
+    done = run(levels, *strict, "-purpose", "sslserver", "-untrusted", "chain.pem", "host.pem")
+    assert done.stdout == "host.pem: OK\n", done.stderr
+    gnutls = ("certtool", "--verify", "--load-ca-certificate=root.pem", "--infile=chain.pem")
+    assert run(levels, *gnutls).returncode == 0
+    store = ("-d", f"sql:{tmp_path}")
+    run(levels, "certutil", "-N", *store, "--empty-password")
+    for name in ("root", "between", "issuing", "host"):
+        trust = "CT,C,C" if name == "root" else ",,"
+        run(levels, "certutil", "-A", *store, "-n", name, "-t", trust, "-a", "-i", f"{name}.pem")
+    done = run(levels, "certutil", "-V", "-e", *store, "-n", "host", "-u", "V")
+    assert "certificate is valid" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("algorithm", ["p256", "rsa2048"])
+def test_mail_is_signed_and_encrypted(
+    algorithm: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """With the keys a person may have, by the openssl command, as a mail program would."""
+    needs("openssl")
+    private = keys.ALGORITHMS[algorithm]()
+    made = hierarchy("p256")
+    tbs = template.prepare(
+        profile=profiles.PERSON,
+        names=[names.parse("wang@example.com")],
+        public_key=private.public_key(),
+        issuer=made.issuing,
+        days=90,
+        at=AT,
+        serial=template.random_serial(),
+        subject={"CN": "王大明"},
+    )
+    signed = key_of("p256", "issuing").issue(lints.require(tbs, issuer=made.issuing))
+    (tmp_path / "wang.pem").write_bytes(signed.public_bytes(Encoding.PEM))
+    (tmp_path / "wang.key").write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    (tmp_path / "mail").write_text("Meet me at noon.\n")
+    issuing, root = folders["p256"] / "issuing.pem", folders["p256"] / "root.pem"
+
+    def cms(*options: str) -> None:
+        done = run(tmp_path, "openssl", "cms", *options)
+        assert done.returncode == 0, done.stderr
+
+    own = ("-signer", "wang.pem", "-inkey", "wang.key", "-certfile", str(issuing))
+    cms("-sign", "-text", "-in", "mail", "-out", "signed", *own)
+    cms(
+        "-verify", "-text", "-in", "signed", "-out", "read", "-CAfile", str(root), "-purpose",
+        "smimesign", "-x509_strict", "-auth_level", "2",
+    )  # fmt: skip
+    assert "Meet me at noon." in (tmp_path / "read").read_text()
+    cms("-encrypt", "-aes-256-cbc", "-in", "mail", "-out", "secret", "wang.pem")
+    assert "noon" not in (tmp_path / "secret").read_text()
+    cms("-decrypt", "-in", "secret", "-out", "read", "-recip", "wang.pem", "-inkey", "wang.key")
+    assert "Meet me at noon." in (tmp_path / "read").read_text()
 
 
 GNUTLS_PURPOSES = {

@@ -279,6 +279,8 @@ COMMON_NAMES: list[tuple[str, list[str], str, str | None]] = [
     ("person", ["wang@example.test"], "明" * 22, "subject_long"),
     ("client", ["wang@example.test"], "Wang", "common_name_foreign"),
     ("host", ["a.example.test", "b.example.test"], "c.example.test", "common_name_foreign"),
+    ("host", ["a.example.test", "b.example.test"], "b.example.test", None),
+    ("client", ["a.example.test", "wang@example.test"], "wang@example.test", None),
     ("ocsp", [], "Example Issuing: answers", None),
     ("ocsp", [], "", "common_name_missing"),
     ("host", [], "", "names_missing"),
