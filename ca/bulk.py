@@ -162,8 +162,8 @@ def sign(*, batch: Batch, clock: Callable[[], datetime]) -> None:
     except IssuanceRefused as refusal:
         _refuse(batch, refusal.code, refusal.detail, at=begin)
         return
-    except keystore.KeyUnusable:
-        _refuse(batch, "key_unusable", {"issuer": issuer.name}, at=begin)
+    except keystore.KeyUnusable as error:
+        _refuse(batch, error.code, {"issuer": issuer.name, **error.detail}, at=begin)
         return
     for part in batch.parts.filter(first__gte=batch.done).order_by("first").iterator(chunk_size=1):
         at = clock()
@@ -171,8 +171,13 @@ def sign(*, batch: Batch, clock: Callable[[], datetime]) -> None:
             leases.release(batch, changed_at=at)
             nudge(SIGN_BATCH, batch.pk)
             return
-        with _no_collection():
-            worked = _work(batch, part, issuer=issuer, rails=rails, key=key, at=at)
+        try:
+            with _no_collection():
+                worked = _work(batch, part, issuer=issuer, rails=rails, key=key, at=at)
+        except keystore.KeyUnusable as error:
+            # A token that stopped answering: what was signed before stays signed.
+            _refuse(batch, error.code, {"issuer": issuer.name, **error.detail}, at=at)
+            return
         _store(batch, part, worked, at=clock())
     _finish(batch, at=clock())
 

@@ -84,7 +84,7 @@ SENTENCES: Mapping[str, Any] = {
     ),
     "root_list_waits": _(
         "The revocation list of “%(issuer)s” needs its passphrase. Sign it with: "
-        "./run manage crl --issuer “%(issuer)s” --passphrase-file FILE --out FILE"
+        './run manage crl --issuer "%(issuer)s" --passphrase-file FILE --out FILE'
     ),
     "list_waits": _("The revocation list was not signed yet; the console does it when it runs."),
 }
