@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from ca import authorities, ceremonies, describe, rehearsal, revocation, rollover, wording
+from ca import authorities, ceremonies, describe, offline, rehearsal, revocation, rollover, wording
 from ca.certificate_views import labelled, state_of
 from ca.forms.authorities import PassphraseForm
 from ca.forms.offline import CertificateForm, uploaded
@@ -187,6 +187,20 @@ def accept(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, _("“%(name)s” can issue now.") % {"name": found.name})
             return redirect("ca:authority", pk=pk)
     return _waiting(request, found, form, status=422)
+
+
+@require_POST
+@requires("ca.manage")
+def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    """A key that waits for its certificate is given up."""
+    found = get_object_or_404(Issuer, pk=pk)
+    try:
+        offline.withdraw(issuer=found, by=request.user, at=timezone.now())
+    except authorities.NotMade as refusal:
+        messages.error(request, refusal.sentence)
+        return redirect("ca:authority", pk=pk)
+    messages.success(request, _("“%(name)s” and its key are erased.") % {"name": found.name})
+    return redirect("ca:authorities")
 
 
 @require_POST

@@ -145,6 +145,24 @@ def accept(
     return issuer
 
 
+def withdraw(*, issuer: Issuer, by: Operator | None, at: datetime) -> None:
+    """Give up a key that waits for its certificate: the row and the sealed key are erased, the name
+    is free again. A key on a token stays there for the token's own tools."""
+    with transaction.atomic():
+        waiting = Issuer.objects.filter(pk=issuer.pk, certificate=None).exclude(csr_pem="")
+        if not waiting.exists():
+            raise NotMade("not_waiting_for_certificate", name=issuer.name)
+        Ceremony.objects.filter(made=issuer).update(made=None)
+        waiting.delete()
+        audit.record(
+            by=by,
+            at=at,
+            action="ca.authority.withdrawn",
+            subject=issuer.name,
+            detail={"key_id": issuer.key_id, "key_kept": issuer.key_kept},
+        )
+
+
 def _raw(text: str | bytes) -> bytes:
     return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
 

@@ -75,7 +75,7 @@ def _list(request: HttpRequest, public_id: str, prefix: str, longest: int) -> Ht
     of_issuer = RevocationList.objects.filter(issuer__public_id=public_id)
     columns = [prefix + each for each in ("number", "this_update", "next_update")]
     found = of_issuer.values_list(*columns).first()
-    if found is None or found[0] is None:
+    if found is None or not found[0]:  # 0: none was signed yet
         return unknown()
     number, this_update, next_update = found
     left = int((next_update - timezone.now()).total_seconds())

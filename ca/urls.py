@@ -44,6 +44,7 @@ urlpatterns = [
     path("authorities/<int:pk>/list/", making_views.renew_list, name="renew_list"),
     path("authorities/<int:pk>/request", authority_views.request_download, name="authority_csr"),
     path("authorities/<int:pk>/accept", authority_views.accept, name="accept"),
+    path("authorities/<int:pk>/withdraw", authority_views.withdraw, name="withdraw"),
     path("authorities/<int:pk>/retire", authority_views.retire, name="retire"),
     path("authorities/<int:pk>/reinstate", authority_views.reinstate, name="reinstate"),
     path("profiles/", profile_views.listed, name="profiles"),

@@ -29,6 +29,7 @@ WORDS = {
     "ca.authority.reissued": _("Root's certificate signed anew"),
     "ca.authority.requested": _("Authority's key made for a root elsewhere"),
     "ca.authority.retired": _("Authority retired"),
+    "ca.authority.withdrawn": _("Authority's waiting key erased"),
     "ca.batch.done": _("Batch of certificates signed"),
     "ca.batch.refused": _("Batch of certificates refused"),
     "ca.batch.requested": _("Batch of certificates asked for"),

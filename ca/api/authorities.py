@@ -20,7 +20,7 @@ from ninja import Field, Router, Schema, Status
 from pydantic import SecretStr
 
 from ca import authorities as verbs
-from ca import ceremonies, profiles, rehearsal, rollover
+from ca import ceremonies, offline, profiles, rehearsal, rollover
 from ca.api.common import operator_of
 from ca.models import Ceremony, Issuer
 from ca.wishes import AuthorityWish, Wish
@@ -300,6 +300,14 @@ def renew_list(request: HttpRequest, pk: int, body: PassphraseIn) -> Status[Cere
         at=timezone.now(),
     )
     return Status(202, _ceremony(ceremony))
+
+
+@router.delete("/authorities/{int:pk}", auth=Token("ca:issue"), response={204: None})
+def withdraw(request: HttpRequest, pk: int) -> Status[None]:
+    """Give up a key that waits for its certificate. Nothing else can be erased."""
+    operator = operator_of(request, "ca.manage")
+    offline.withdraw(issuer=_found(pk), by=operator, at=timezone.now())
+    return Status(204, None)
 
 
 @router.post("/authorities/{int:pk}/retire", auth=Token("ca:issue"), response=AuthorityOut)

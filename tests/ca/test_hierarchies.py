@@ -651,6 +651,9 @@ def test_a_hierarchy_by_calls(owner, now, client: Client, caplog) -> None:  # ty
     assert shown["state"] == "waiting" and "CERTIFICATE REQUEST" in shown["csr"]
     bad = do("POST", f"/authorities/{waiting}/certificate", {"certificate": "x"})
     assert bad.status_code == 422
+    spare = made(do("POST", "/authorities/request", {"name": "Spare", "permitted": ["a.test"]}))
+    assert do("DELETE", f"/authorities/{spare}").status_code == 204
+    assert do("DELETE", f"/authorities/{issuing}").status_code == 422
     listed = do("GET", "/authorities").json()
     assert [each["name"] for each in listed] == ["Issuing", "Root", "Second", "Waiting"]
     assert PASSPHRASE not in caplog.text

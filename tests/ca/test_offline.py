@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.urls import reverse
 
-from ca import authorities, chains, issuance, revocation, tasks
+from ca import authorities, chains, issuance, offline, revocation, tasks
 from ca.models import Ceremony, Certificate, Issuer, RevocationList
 from ca.wishes import AuthorityWish, Wish
 from core.models import AuditEvent
@@ -130,7 +130,7 @@ def request_of(issuer: Issuer) -> x509.CertificateSigningRequest:
     return x509.load_pem_x509_csr(issuer.csr_pem.encode())
 
 
-def test_a_key_for_a_root_elsewhere(waiting, vault, owner, now, openssl_verify) -> None:  # type: ignore[no-untyped-def]
+def test_a_key_for_a_root_elsewhere(waiting, vault, owner, now, openssl_verify, client) -> None:  # type: ignore[no-untyped-def]
     asked = request_of(waiting)
     assert asked.is_signature_valid and waiting.is_waiting and not waiting.is_root
     kinds = {type(each.value) for each in asked.extensions}
@@ -145,7 +145,11 @@ def test_a_key_for_a_root_elsewhere(waiting, vault, owner, now, openssl_verify) 
     done.refresh_from_db()
     assert done.parent == root and done.permitted == ["mail.example.test"]
     assert done.able_to_issue(now) and not root.able_to_issue(now)
+    list_path = f"/pki/{done.public_id}.crl"
+    assert client.get(list_path).status_code == 404, "none is signed yet"
     tasks.sign_list(RevocationList.objects.get(issuer=done).pk)
+    served = x509.load_der_x509_crl(client.get(list_path).content)
+    assert served.is_signature_valid(done.parsed.public_key())
     done.revocation_list.refresh_from_db()
     assert done.revocation_list.number == 1
     order = issuance.request(
@@ -309,6 +313,21 @@ def test_two_uploads_at_once(waiting, vault, owner, now) -> None:  # type: ignor
     late.refresh_from_db()
     assert late.certificate.parsed == first
     assert Certificate.objects.filter(profile="subordinate").count() == 1
+
+
+def test_a_waiting_key_is_given_up(waiting, issuing, owner, now, signed_in) -> None:  # type: ignore[no-untyped-def]
+    ceremony = Ceremony.objects.get(kind=Ceremony.REQUEST)
+    with pytest.raises(authorities.NotMade) as refused:
+        offline.withdraw(issuer=issuing, by=owner, at=now)
+    assert refused.value.code == "not_waiting_for_certificate"
+    assert Issuer.objects.filter(pk=issuing.pk).exists()
+    page = reverse("ca:withdraw", args=[waiting.pk])
+    assert signed_in.get(page).status_code == 405
+    assert "are erased" in signed_in.post(page, follow=True).content.decode()
+    assert not Issuer.objects.filter(pk=waiting.pk).exists()
+    assert signed_in.post(page).status_code == 404
+    assert signed_in.get(reverse("ca:ceremony", args=[ceremony.pk])).status_code == 200
+    assert AuditEvent.objects.filter(action="ca.authority.withdrawn").count() == 1
 
 
 # -- the other way: a request from elsewhere
