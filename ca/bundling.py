@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.views.decorators.debug import sensitive_variables
 
-from ca import export, passphrases, wording
+from ca import export, packing, wording
 from ca.models import Certificate
 from core import audit
 from core.errors import Refusal
@@ -37,11 +37,11 @@ def bundle(
 
     `key` is PEM or DER; `key_passphrase` opens it where it is encrypted.
     """
-    for code in passphrases.problems(passphrase):
+    for code in packing.problems(passphrase, known=certificate.names):
         raise NotBundled(code, field="passphrase")
     try:
         opened = export.read_key(key, key_passphrase.encode())
-        made = export.with_key(certificate, opened, passphrases.normal(passphrase).encode(), form)
+        made = export.with_key(certificate, opened, passphrase.encode(), form)
     except export.BadKey as error:
         field = "key_passphrase" if error.code == "key_passphrase" else "key"
         raise NotBundled(error.code, field=field) from None

@@ -61,16 +61,23 @@ def revoked_issuers(at: datetime) -> set[int]:
 
 
 def certificates(
-    at: datetime, *, revoked: set[int] | None = None, ahead: timedelta = timedelta()
+    at: datetime,
+    *,
+    revoked: set[int] | None = None,
+    ahead: timedelta = timedelta(),
+    only: Q | None = None,
 ) -> CertificateQuerySet:
-    """Valid certificates that are due, as `lifetimes.why` has it, or will be `ahead` from now."""
+    """Valid certificates that are due, as `lifetimes.why` has it, or will be `ahead` from now.
+
+    `only`: a cheap condition that is looked at first: SQLite calls Python for spans of time.
+    """
     then = at + ahead
 
     def span(expression: object) -> ExpressionWrapper:
         return ExpressionWrapper(expression, output_field=DurationField())  # type: ignore[arg-type]
 
     # A third of the life is left when twice what is left is no more than what is spent.
-    last_third = Certificate.objects.alias(
+    last_third = Certificate.objects.filter(only or Q()).alias(
         left=span(F("not_after") - Value(then)), spent=span(Value(then) - F("not_before"))
     )
     wanted = Q(not_after__lte=then + lifetimes.MOST, spent__gte=F("left") + F("left"))
@@ -89,11 +96,12 @@ def page_of(parameters: Mapping[str, str], *, at: datetime) -> Page:
 
 def describe(rows: Sequence[Certificate], *, at: datetime, revoked: set[int]) -> list[Due]:
     """What is to be said of each; three queries for all of them."""
-    newer = _first(
-        (each.renews_id, each)
-        for each in Certificate.objects.valid(at).filter(renews__in=rows).order_by("-pk")
-    )
-    orders = _first((each.renews_id, each) for each in Order.objects.open().filter(renews__in=rows))
+    newer = replacements(rows, at=at)
+    orders = {
+        each.renews_id: each
+        for each in Order.objects.filter(renews__in=rows).order_by()
+        if not each.is_final
+    }
     ways = dict(
         Order.objects.filter(certificate__in=rows).order_by().values_list("certificate", "way")
     )
@@ -122,20 +130,24 @@ def describe(rows: Sequence[Certificate], *, at: datetime, revoked: set[int]) ->
     return found
 
 
-def _first(pairs):  # type: ignore[no-untyped-def]
-    found: dict[int, object] = {}
-    for key, value in pairs:
-        found.setdefault(key, value)
-    return found
+def replacements(rows: Sequence[Certificate], *, at: datetime) -> dict[int | None, Certificate]:
+    """The newest valid certificate in the place of each that has one.
+
+    What is valid is looked at here: the database would begin with all that are.
+    """
+    renewals = Certificate.objects.filter(renews__in=rows).order_by()
+    found = sorted(renewals, key=lambda each: each.pk)
+    return {each.renews_id: each for each in found if each.is_valid(at)}
 
 
 def authorities(at: datetime) -> list[DueAuthority]:
     """Issuers that want their owner: their own end, or a list that only a passphrase renews."""
     rows = Issuer.objects.select_related("certificate", "revocation_list")
     found = []
-    for issuer in rows.filter(certificate__state=Certificate.VALID):
+    for issuer in rows:
         certificate = issuer.certificate
-        assert certificate is not None
+        if certificate is None or certificate.state != Certificate.VALID:
+            continue
         listed = getattr(issuer, "revocation_list", None)
         if issuer.key_kept != Issuer.UNDER_PASSPHRASE:
             listed = None

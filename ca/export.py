@@ -27,31 +27,20 @@ from typing import Any, NamedTuple, Protocol
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    KeySerializationEncryption,
-    PrivateFormat,
     load_der_private_key,
     load_pem_private_key,
     pkcs7,
     pkcs12,
 )
 
-from ca import describe, keys, rawnames
+from ca import describe, keys, packing, rawnames
 
 # What protects nothing needs no secret: there are only certificates in it.
 STORE_PASSPHRASE = b"changeit"
 MOST_KEY_BYTES = 64 * 1024
 _SPACE = uuid.UUID("b0a3b0f5-1d0e-5f0c-9a2a-6b8f4a3c7e11")
-
-PrivateKey = (
-    rsa.RSAPrivateKey
-    | ec.EllipticCurvePrivateKey
-    | ed25519.Ed25519PrivateKey
-    | ed448.Ed448PrivateKey
-)
 
 
 class BadKey(ValueError):
@@ -128,7 +117,7 @@ def file_name(certificate: Exportable, form: str) -> str:
     return f"{stem or f'{certificate.parsed.serial_number:x}'}.{FORMS[form].ending}"
 
 
-def read_key(source: str | bytes, passphrase: bytes | None) -> PrivateKey:
+def read_key(source: str | bytes, passphrase: bytes | None) -> packing.PrivateKey:
     """A private key as people have it: PEM (PKCS#8, or OpenSSL's older forms) or DER, encrypted or
     not. A passphrase that the key does not need is not looked at."""
     data = source.encode() if isinstance(source, str) else source
@@ -148,12 +137,14 @@ def read_key(source: str | bytes, passphrase: bytes | None) -> PrivateKey:
             raise
         encrypted = b"ENCRYPTED" in data or b"Incorrect password" in str(error).encode()
         raise BadKey("key_passphrase" if encrypted and passphrase else "key_unreadable") from None
-    if not isinstance(key, PrivateKey):
+    if not isinstance(key, packing.PrivateKey):
         raise BadKey("key_unreadable")
     return key
 
 
-def with_key(certificate: Exportable, key: PrivateKey, passphrase: bytes, form: str) -> bytes:
+def with_key(
+    certificate: Exportable, key: packing.PrivateKey, passphrase: bytes, form: str
+) -> bytes:
     """The certificate, what is above it, and its key under `passphrase`; `form` of `KEY_FORMS`.
 
     Raises BadKey where the key is another certificate's.
@@ -161,13 +152,14 @@ def with_key(certificate: Exportable, key: PrivateKey, passphrase: bytes, form: 
     leaf, chain, root = _parts(certificate)
     if keys.key_id(key.public_key()) != keys.key_id(leaf.public_key()):
         raise BadKey("key_differs_from_certificate")
-    compatible = form != "p12"
-    made = pkcs12.serialize_key_and_certificates(
-        common_name(leaf).encode(),
-        key,
-        leaf,
-        [*chain, *([root] if root else [])],
-        _encryption(passphrase, compatible=compatible),
+    made = packing.pack(
+        form if form in packing.FORMS else packing.P12_COMPATIBLE,
+        key=key,
+        leaf=leaf,
+        chain=chain,
+        root=root,
+        name=common_name(leaf),
+        passphrase=passphrase,
     )
     if form != "mobileconfig":
         return made
@@ -202,22 +194,10 @@ def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
     return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
 
 
-def _encryption(passphrase: bytes, *, compatible: bool) -> KeySerializationEncryption:
-    if not compatible:
-        return BestAvailableEncryption(passphrase)
-    return (
-        PrivateFormat.PKCS12.encryption_builder()
-        .kdf_rounds(2048)
-        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        .hmac_hash(hashes.SHA1())  # noqa: S303 - what those readers know
-        .build(passphrase)
-    )
-
-
 def _store(certificates: Sequence[x509.Certificate], *, compatible: bool) -> bytes:
     named = [pkcs12.PKCS12Certificate(each, common_name(each).encode()) for each in certificates]
     return pkcs12.serialize_java_truststore(
-        named, _encryption(STORE_PASSPHRASE, compatible=compatible)
+        named, packing.encryption(STORE_PASSPHRASE, compatible=compatible)
     )
 
 

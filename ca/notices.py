@@ -23,8 +23,8 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ca import ending, lifetimes, profiles, wording
-from ca.models import Certificate, CertificateQuerySet, Notice
+from ca import ending, lifetimes, wording
+from ca.models import Certificate, Issuer, Notice
 from core import audit, leases, roles
 from core.errors import Refusal
 from core.models import Operator
@@ -106,18 +106,22 @@ def _reached(at: datetime) -> Q:
     return found
 
 
-def to_tell(at: datetime) -> CertificateQuerySet:
-    """Certificates whose next notice is due within `EVERY`: leaves in the last third of their life,
-    and the present certificates of authorities that still sign."""
-    reached = _reached(at + EVERY)
-    leaves = ending.certificates(at, revoked=set(), ahead=EVERY)
-    above = Q(
-        profile__in=profiles.AUTHORITY_PROFILES,
-        speaks_for__isnull=False,
-        speaks_for__retired_at=None,
-    )
-    rows = Certificate.objects.valid(at).filter(reached, not_before__lte=at)
-    return rows.filter(Q(pk__in=leaves.filter(reached).values("pk")) | above)
+def _is_untold(certificate: Certificate, at: datetime) -> bool:
+    days = lifetimes.threshold(certificate.not_after, at=at)
+    told = certificate.noticed_days
+    return days is not None and (told is None or told > days)
+
+
+def to_tell(at: datetime, *, most: int = MOST_AT_ONCE) -> list[int]:
+    """Ids of certificates whose next notice is due within `EVERY`: leaves in the last third of
+    their life, and the present certificates of authorities that still sign."""
+    authorities = Issuer.objects.filter(retired_at=None).select_related("certificate")
+    present = [issuer.certificate for issuer in authorities if issuer.certificate is not None]
+    found = [each for each in present if each.is_valid(at) and _is_untold(each, at + EVERY)]
+    leaves = ending.certificates(at, revoked=set(), ahead=EVERY, only=_reached(at + EVERY))
+    found += leaves.soonest_first().only("pk", "not_after")[:most]
+    found.sort(key=lambda each: (each.not_after, each.pk))
+    return [each.pk for each in found[:most]]
 
 
 def _may_collect(at: datetime) -> bool:
@@ -134,8 +138,7 @@ def due_to_collect(at: datetime) -> QuerySet[Certificate]:
         return nothing
     if not _may_collect(at):
         return nothing
-    first = to_tell(at).order_by("not_after", "pk").values_list("pk", flat=True)[:1]
-    return Certificate.objects.filter(pk__in=list(first))
+    return Certificate.objects.filter(pk__in=to_tell(at, most=1))
 
 
 def collect(*, at: datetime) -> list[Notice]:
@@ -143,7 +146,7 @@ def collect(*, at: datetime) -> list[Notice]:
     where mail is not configured, or where somebody else was first."""
     if not is_configured() or not _may_collect(at):
         return []
-    pks = list(to_tell(at).order_by("not_after", "pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
+    pks = to_tell(at)
     with transaction.atomic():
         # Whoever waited here for another collector finds the days noted already.
         rows = Certificate.objects.select_for_update().filter(_reached(at + EVERY), pk__in=pks)
@@ -229,19 +232,15 @@ def compose(notice: Notice, *, to: Operator, at: datetime) -> EmailMessage | Non
         subject = _("Mailadmin can send mail")
         lines = [_("You asked for this mail. Notices of what ends soon will reach you like this.")]
     else:
-        rows = Certificate.objects.valid(at).filter(pk__in=notice.certificates)
-        found = list(rows.soonest_first())
+        rows = Certificate.objects.filter(pk__in=notice.certificates)
+        found = [each for each in rows.soonest_first() if each.is_valid(at)]
         if not found:
             return None
         count = len(found)
         subject = ngettext("%(n)d certificate ends soon", "%(n)d certificates end soon", count) % {
             "n": count
         }
-        renewed = set(
-            Certificate.objects.valid(at)
-            .filter(renews__in=[each.pk for each in found])
-            .values_list("renews", flat=True)
-        )
+        renewed = ending.replacements(found, at=at)
         lines = [_("These end soon:"), ""]
         lines += [_line(each, each.pk in renewed, at) for each in found[:MOST_NAMED]]
         if count > MOST_NAMED:

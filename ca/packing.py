@@ -74,11 +74,11 @@ def pack(
         return encrypted + b"".join(each.public_bytes(Encoding.PEM) for each in (leaf, *chain))
     above = [*chain, *([root] if root is not None else [])]
     return pkcs12.serialize_key_and_certificates(
-        name.encode(), key, leaf, above, _encryption(passphrase, compatible=form != P12)
+        name.encode(), key, leaf, above, encryption(passphrase, compatible=form != P12)
     )
 
 
-def _encryption(passphrase: bytes, *, compatible: bool) -> KeySerializationEncryption:
+def encryption(passphrase: bytes, *, compatible: bool) -> KeySerializationEncryption:
     builder = PrivateFormat.PKCS12.encryption_builder()
     if compatible:
         return (

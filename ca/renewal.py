@@ -110,7 +110,7 @@ def check(certificate: Certificate, *, at: datetime) -> None:
 
 def replacement_of(certificate: Certificate, *, at: datetime) -> Certificate | None:
     """The newest valid certificate that was made in its place."""
-    return certificate.renewals.valid(at).order_by("-pk").first()
+    return next((each for each in certificate.renewals.order_by("-pk") if each.is_valid(at)), None)
 
 
 def signed_by(certificate: Certificate) -> Issuer:
@@ -136,9 +136,12 @@ def life(certificate: Certificate, issuer: Issuer, *, at: datetime) -> int | Non
 
 
 def subject_of(certificate: Certificate) -> dict[str, str]:
-    """Organisation and country, of a certificate that has no order here."""
+    """Country, organisation, and a person's own name, of a certificate that has no order here."""
     found = {}
-    for field, oid in (("C", NameOID.COUNTRY_NAME), ("O", NameOID.ORGANIZATION_NAME)):
+    wanted = {"C": NameOID.COUNTRY_NAME, "O": NameOID.ORGANIZATION_NAME}
+    if preparation.read_profile(certificate.profile).own_common_name:
+        wanted["CN"] = NameOID.COMMON_NAME
+    for field, oid in wanted.items():
         try:
             held = certificate.parsed.subject.get_attributes_for_oid(oid)
         except ValueError:
@@ -184,7 +187,7 @@ def may_supersede(certificate: Certificate, *, at: datetime) -> bool:
 
 
 def supersede(*, certificate: Certificate, by: Operator | None, at: datetime) -> Certificate:
-    """"The new one is in use": what `certificate` renews is superseded, and given back.
+    """ "The new one is in use": what `certificate` renews is superseded, and given back.
 
     For certificates that no managed host serves: there a probe says it.
     """

@@ -116,4 +116,8 @@ def due_reason(code: str, days: int) -> str:
         return str(DUE[code])
     if days < 1:
         return gettext("It ends within a day.")
-    return ngettext("It ends in %(days)d day.", "It ends in %(days)d days.", days) % {"days": days}
+    return ngettext(
+        "It ends in %(days)d day, in the last third of its life.",
+        "It ends in %(days)d days, in the last third of its life.",
+        days,
+    ) % {"days": days}

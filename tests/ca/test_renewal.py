@@ -274,7 +274,7 @@ def test_authorities_and_their_lists_are_due(issuing, now) -> None:  # type: ign
 def test_the_pages(old, signed_in, viewer, client) -> None:  # type: ignore[no-untyped-def]
     address = reverse("ca:renew", args=[old.pk])
     page = signed_in.get(reverse("ca:due")).content.decode()
-    assert "It ends in 10 days." in page and f'href="{address}"' in page
+    assert "It ends in 10 days, in the last third" in page and f'href="{address}"' in page
     assert ">1</span>" in page, "the tab counts it"
     page = signed_in.get(address).content.decode()
     assert "Example Issuing" in page and "the old request is used again" in page
