@@ -3,8 +3,9 @@
     python -m benchmarks.ocsp [seconds]        or  manage.py bench ocsp
 
 Each request goes in as WSGI and out as bytes, without a socket: the handler, the first middleware,
-the queries, the signature. Among 10,000 certificates, one of them asked for at a time. django-ca's view
-(through Django's test client) is measured beside it where its scripts are.
+the queries, the signature. One of 10,000 certificates is asked for at a time. The rate of one core
+is by the time this process was busy, which on a busy machine is less than what passed. django-ca's
+view (through Django's test client) is measured beside it where its scripts are.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ BUDGET = 2000
 CERTIFICATES = 10_000
 
 
-def _rate(act: Callable[[int], object], seconds: float) -> float:
+def _rate(act: Callable[[int], object], seconds: float) -> tuple[float, float]:
+    """(a second of one core, a second that passed)."""
     for number in range(50):
         act(number)
-    done, begin = 0, time.perf_counter()
+    done, begin, busy = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - begin < seconds:
         for _ in range(50):
             act(done)
             done += 1
-    return done / (time.perf_counter() - begin)
+    return done / (time.process_time() - busy), done / (time.perf_counter() - begin)
 
 
 def _copies(template: Any) -> list[int]:
@@ -56,7 +58,7 @@ def _copies(template: Any) -> list[int]:
     return serials
 
 
-def rates(issuer: Any, at: datetime, seconds: float) -> dict[str, float]:
+def rates(issuer: Any, at: datetime, seconds: float) -> dict[str, tuple[float, float]]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -69,11 +71,12 @@ def rates(issuer: Any, at: datetime, seconds: float) -> dict[str, float]:
     template = ca_console.one_signed(issuer, at)
     serials = _copies(template)
     certificate, above = template.parsed, issuer.parsed
-    name = x509.ocsp.OCSPRequestBuilder().add_certificate(certificate, above, hashes.SHA1()).build()
+    sha1 = hashes.SHA1()  # noqa: S303 - what clients name an issuer by
+    name = client.OCSPRequestBuilder().add_certificate(certificate, above, sha1).build()
 
     def request(serial: int, nonce: bytes | None) -> bytes:
         builder = client.OCSPRequestBuilder().add_certificate_by_hash(
-            name.issuer_name_hash, name.issuer_key_hash, serial, hashes.SHA1()
+            name.issuer_name_hash, name.issuer_key_hash, serial, sha1
         )
         if nonce:
             builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
@@ -137,9 +140,13 @@ def main() -> None:
         algorithms = ("p256", "rsa2048")
         made = ca_console.authorities_made(at, *algorithms)
         for algorithm, issuer in zip(algorithms, made, strict=True):
-            for what, rate in rates(issuer, at, seconds).items():
+            for what, (core, passed) in rates(issuer, at, seconds).items():
                 said = f"issuer {algorithm}: {what}"
-                print(f"{said:60} {rate:8.0f} a second  (budget {BUDGET})", flush=True)  # noqa: T201
+                print(  # noqa: T201
+                    f"{said:56} {core:6.0f} a second of a core (budget {BUDGET}), "
+                    f"{passed:6.0f} a second that passed",
+                    flush=True,
+                )
     for line in ca_console.djangoca("ocsp"):
         print(line, flush=True)  # noqa: T201
 

@@ -187,8 +187,7 @@ def _taken_off(issuer: Issuer, *, ended_after: datetime, since: datetime) -> Ite
 
 
 def _changed(issuer: Issuer, *, since: datetime, at: datetime) -> Iterator[crl.Revoked]:
-    """What was revoked, held or released since a list was signed; a little more does no harm."""
-    since -= UNSEEN
+    """What was revoked, held or released since."""
     ended_after = at - timedelta(days=crl.DAYS)
     yield from _on_lists(issuer, ended_after=ended_after, since=since)
     yield from _taken_off(issuer, ended_after=ended_after, since=since)
@@ -230,14 +229,14 @@ def renew_list(*, listed: RevocationList, by: Operator | None, at: datetime) -> 
     """
     issuer, certificate, number = listed.issuer, listed.issuer.parsed, listed.next_number
     leases.renew(listed, at=at, seconds=LEASE_SECONDS)
-    lags = any(True for _ in _changed(issuer, since=listed.this_update + UNSEEN, at=at))
+    lags = any(True for _ in _changed(issuer, since=listed.this_update, at=at))
     full = None
     if listed.full_is_due(at, lags=lags):
         full = prepare_list(
             issuer=issuer, certificate=certificate, number=number, at=at, days=crl.DAYS
         )
     base, base_at = listed.base_for_delta(at)
-    changed = _changed(issuer, since=base_at, at=at)
+    changed = _changed(issuer, since=base_at - UNSEEN, at=at)
     delta = crl.prepare_delta(issuer=certificate, number=number, base=base, changed=changed, at=at)
     key = keystore.load(issuer.key_sealed, key_id=issuer.key_id, token=issuer.token)
     fields = _delta_fields(delta, key.issue_list(delta), base_at)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from ca import revocation
-from ca.models import Certificate
+from ca.models import Certificate, Issuer
 from core import roles
 from core.access import NotAllowed, requires
 
@@ -30,29 +30,33 @@ def _act(
     except revocation.NotRevocable as refusal:
         messages.error(request, refusal.sentence)
     else:
-        if found.issuer.is_root:
-            said += " " + _(
-                "The root's list must be renewed with its passphrase for clients to know."
-            )
+        said = f"{said} {_who_knows(found.issuer)}"
         messages.success(request, said)
     return redirect("ca:certificate", pk=pk)
+
+
+def _who_knows(issuer: Issuer) -> str:
+    if issuer.has_key_at_hand:
+        return _("Clients that ask (OCSP) know at once; the next list says so in a moment.")
+    if issuer.key_kept == Issuer.UNDER_PASSPHRASE:
+        return _("The root's list must be renewed with its passphrase for clients to know.")
+    return _("Its authority's key is not with this console: tell those who keep it.")
 
 
 @require_POST
 @requires("ca.issue")
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    said = _("Revoked. The next list says so.")
-    return _act(request, pk, revocation.revoke, said, reason=request.POST.get("reason", ""))
+    reason = request.POST.get("reason", "")
+    return _act(request, pk, revocation.revoke, _("Revoked."), reason=reason)
 
 
 @require_POST
 @requires("ca.issue")
 def hold(request: HttpRequest, pk: int) -> HttpResponse:
-    return _act(request, pk, revocation.hold, _("On hold. The next list says so."))
+    return _act(request, pk, revocation.hold, _("On hold."))
 
 
 @require_POST
 @requires("ca.issue")
 def release(request: HttpRequest, pk: int) -> HttpResponse:
-    said = _("Taken off hold. The next list leaves it out.")
-    return _act(request, pk, revocation.release, said)
+    return _act(request, pk, revocation.release, _("Taken off hold."))

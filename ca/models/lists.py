@@ -77,7 +77,10 @@ class RevocationList(Leased):
 
     def base_for_delta(self, at: datetime) -> tuple[int, datetime]:
         """Number and time of the full list that the next delta starts from: the one before, until
-        no client has an older one any more or there is too much to say."""
+        no client has an older one any more or there is too much to say. An issuer's first list is
+        its own base."""
+        if self.number == 0:
+            return self.next_number, at
         if (
             self.delta_base is None
             or self.delta_base_at is None

@@ -200,6 +200,18 @@ def test_the_base_moves_when_no_client_has_an_older_list(
     assert sign(issuing).delta_base == 5
 
 
+def test_a_list_that_was_never_signed_yet(issuing, now, stranger) -> None:  # type: ignore[no-untyped-def]
+    """An authority whose certificate came from a root elsewhere."""
+    RevocationList.objects.filter(issuer=issuing).update(
+        number=0, this_update=now, next_update=now, renew_at=now, der=b""
+    )
+    assert stranger.get(f"/pki/{issuing.public_id}.crl").status_code == 404
+    listed = sign(issuing)
+    assert (listed.number, listed.delta_number, listed.delta_base) == (1, 1, 1)
+    assert said_of(delta_of(listed)) == {}
+    assert stranger.get(f"/pki/{issuing.public_id}.crl").status_code == 200
+
+
 def test_a_revocation_stored_late_is_on_the_delta(issuing, leaf, owner, now, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """It bears a time before the list was signed, and was committed after the list was read."""
     RevocationList.objects.update(renew_at=now)
