@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ca import csr, keys, lints, wording
 from tests.ca.conftest import request_for
@@ -301,3 +303,17 @@ def test_faults_behind_the_first(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(csr.BadRequest) as refused:
         csr.parse(vector(name))
     assert refused.value.code in {"csr_signature", "csr_unreadable"}
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_hostile_bytes_are_refused_in_words(data: st.DataObject) -> None:
+    """Whatever happens to a request's bytes, it is read or refused: nothing else is raised."""
+    raw = bytearray(DER_OF["request"])
+    for _change in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(raw) - 1))
+        raw[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    try:
+        csr.parse(bytes(raw))
+    except csr.BadRequest as refused:
+        assert refused.code in wording.SENTENCES
