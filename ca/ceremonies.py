@@ -280,7 +280,12 @@ def _record_request(ceremony: Ceremony, by: Operator | None, at: datetime) -> No
         at=at,
         action="ca.ceremony.requested",
         subject=ceremony.title,
-        detail={"ceremony": ceremony.pk, "kind": ceremony.kind, "wish": ceremony.wish},
+        detail={
+            "ceremony": ceremony.pk,
+            "kind": ceremony.kind,
+            # a request of up to 64 KiB says nothing that its certificate does not
+            "wish": {key: value for key, value in ceremony.wish.items() if key != "csr"},
+        },
     )
     nudge(MAKE_AUTHORITY, ceremony.pk)
 

@@ -31,10 +31,12 @@ def uploaded(form: forms.Form, field: str) -> bytes:
 
 
 class RequestForm(IssuingFields):
-    """An issuing authority whose root is elsewhere."""
+    """An issuing authority whose root is elsewhere: that root decides how long it lives."""
 
     organisation = organisation_field()
     country = country_field()
+    issuing_life = None  # type: ignore[assignment]
+    issuing_days = None  # type: ignore[assignment]
 
     def clean_country(self) -> str:
         return str(self.cleaned_data["country"]).upper()

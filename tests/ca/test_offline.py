@@ -392,7 +392,6 @@ def test_the_pages_of_a_root_elsewhere(signed_in, vault, owner, now) -> None:  #
         "issuing_name": "Console Issuing",
         "permitted": "example.test",
         "issuing_algorithm": "p256",
-        "issuing_life": "1826",
         "issuing_path_length": "0",
     }
     assert signed_in.post(page, fields | {"permitted": ""}).status_code == 422
