@@ -3,6 +3,7 @@ pkilint say of them."""
 
 from __future__ import annotations
 
+import random
 import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from ca import crl, issuance, revocation, tasks
 from ca.models import Certificate, Issuer, RevocationList
+from core import leases
 from tests.ca.conftest import request_for
 
 pytestmark = pytest.mark.django_db
@@ -284,6 +286,8 @@ def test_openssl_joins_the_old_full_list_with_the_delta(
         (tmp_path / f"{name}.pem").write_text(pem)
     for name in ("old", "delta"):
         assert "verify OK" in run(tmp_path, f"openssl crl -in {name}.pem -CAfile chain.pem -noout")
+        gnutls = f"certtool --verify-crl --load-ca-certificate chain.pem --infile {name}.pem"
+        assert "Verified" in run(tmp_path, gnutls) or "verified" in run(tmp_path, gnutls)
     assert "X509v3 Delta CRL Indicator: critical" in run(
         tmp_path, "openssl crl -in delta.pem -noout -text"
     )
@@ -292,6 +296,59 @@ def test_openssl_joins_the_old_full_list_with_the_delta(
     assert "leaf.pem: OK" in run(tmp_path, f"{check} {lists} leaf.pem")
     assert "certificate revoked" in run(tmp_path, f"{check} -use_deltas {lists} leaf.pem")
     assert "other.pem: OK" in run(tmp_path, f"{check} -use_deltas {lists} other.pem")
+
+
+def joined(full: x509.CertificateRevocationList, delta: x509.CertificateRevocationList) -> set[int]:
+    """What a client that has both refuses (RFC 5280 5.2.4 and 6.3.3)."""
+    refused = set(said_of(full))
+    base = delta.extensions.get_extension_for_class(x509.DeltaCRLIndicator).value.crl_number
+    if base <= number_of(full) < number_of(delta):
+        for serial, reason in said_of(delta).items():
+            (refused.discard if reason == "removeFromCRL" else refused.add)(serial)
+    return refused
+
+
+@pytest.mark.parametrize("small", [crl.SMALL, 0])
+def test_any_full_list_since_the_base_and_the_newest_delta_say_the_truth(
+    small, issuing, owner, now, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    """Holds, releases and revocations in any order, signed now and then."""
+    monkeypatch.setattr(crl, "SMALL", small)
+    draw = random.Random(11)
+    leaves = [leaf_of(issuing, owner, now, f"mail{n}.example.test") for n in range(4)]
+    fulls = [full_of(RevocationList.objects.get(issuer=issuing))]
+    used = 0
+    for step in range(60):
+        at = now + timedelta(minutes=3 * step)
+        leaf = draw.choice(leaves)
+        leaf.refresh_from_db()
+        if leaf.state == Certificate.VALID:
+            revocation.hold(certificate=leaf, by=owner, at=at)
+        elif leaf.state == Certificate.HELD and draw.random() < 0.9:
+            revocation.release(certificate=leaf, by=owner, at=at)
+        elif leaf.state == Certificate.HELD:
+            revocation.revoke(certificate=leaf, reason="superseded", by=owner, at=at)
+        if draw.random() < 0.4:
+            continue
+        row = RevocationList.objects.get(issuer=issuing)
+        held = leases.claim(RevocationList, row.pk, worker="test", at=at)
+        assert held is not None
+        revocation.renew_list(listed=held, by=None, at=at)
+        listed = RevocationList.objects.get(issuer=issuing)
+        if listed.number != number_of(fulls[-1]):
+            fulls.append(full_of(listed))
+        truth = {
+            int(each.serial, 16)
+            for each in Certificate.objects.filter(state__in=["held", "revoked"])
+        }
+        assert listed.delta_base is not None and listed.stale_at is None
+        for full in fulls:
+            if listed.delta_base <= number_of(full) < listed.delta_number:
+                assert joined(full, delta_of(listed)) == truth
+                used += 1
+        if listed.number == listed.delta_number:
+            assert joined(full_of(listed), delta_of(listed)) == truth
+    assert used > 20
 
 
 def test_pkilint_finds_nothing(issuing, leaf, owner, now) -> None:  # type: ignore[no-untyped-def]
