@@ -17,6 +17,7 @@ from typing import Any
 from cryptography.x509.oid import NameOID
 from django.db import IntegrityError
 from django.utils import formats
+from django.views.decorators.debug import sensitive_variables
 
 from ca import issuance, preparation, profiles, template
 from ca.models import Certificate, Issuer, Order
@@ -35,6 +36,7 @@ class NotRenewable(issuance.IssuanceRefused):
         self.status = status
 
 
+@sensitive_variables("key")
 def request(
     *,
     certificate: Certificate,

@@ -9,9 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_GET, require_POST
 
-from ca import ending, issuance, notices, preparation, renewal, wording
+from ca import ending, issuance, notices, parcels, preparation, renewal, wording
 from ca.forms.renewals import RenewForm
 from ca.models import Certificate, Issuer, Order
 from ca.wording.renewal import due_reasons
@@ -46,26 +47,25 @@ def _lists(due: ending.DueAuthority) -> bool:
     return all(reason.startswith("list_") for reason in due.reasons)
 
 
+@sensitive_post_parameters("passphrase", "passphrase_again")
+@sensitive_variables()
 @requires("ca.issue")
 def renew(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the next certificate: names, profile and issuer are the old one's."""
     found = get_object_or_404(Certificate.objects.select_related("issuer"), pk=pk)
     now = timezone.now()
     made_by = Order.objects.filter(certificate=found).first()
-    has_request = bool(made_by and made_by.csr_pem)
-    form = RenewForm(request.POST or None, request.FILES or None, has_request=has_request)
+    form = RenewForm(request.POST or None, request.FILES or None, order=made_by)
     refusal: issuance.IssuanceRefused | None = None
     try:
         renewal.check(found, at=now)
         if request.method == "POST" and form.is_valid():
-            source = form.source()
             order = renewal.request(
                 certificate=found,
-                way=form.cleaned_data["way"],
-                csr_pem=preparation.read_csr(source).pem if source else None,
                 days=form.cleaned_data["days"],
                 by=request.user,
                 at=now,
+                **form.wish(made_by),
             )
             return redirect("ca:order", pk=order.pk)
     except renewal.NotRenewable as error:
@@ -74,7 +74,8 @@ def renew(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             refusal = error
     except issuance.IssuanceRefused as error:
-        form.add_error(_field_of(error), error.sentence)
+        field = _field_of(error)
+        form.add_error(field if field in form.fields else None, error.sentence)
     status = refusal.status if refusal and request.method == "POST" else 200
     context: dict[str, Any] = {
         "certificate": found,
@@ -93,6 +94,8 @@ def _field_of(refusal: issuance.IssuanceRefused) -> str | None:
     """The form's field a refusal belongs to; what concerns the old one's names is the page's."""
     if isinstance(refusal, preparation.LifeRefused):
         return "days"
+    if isinstance(refusal, parcels.KeyRefused):
+        return refusal.field
     return "csr" if isinstance(refusal, preparation.RequestUnreadable) else None
 
 

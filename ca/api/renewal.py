@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Field, Router, Schema, Status
+from pydantic import SecretStr
 
 from ca import ending, preparation, renewal
 from ca.api.common import operator_of
@@ -55,11 +56,15 @@ class DuePageOut(Schema):
 
 
 class RenewalIn(Schema):
-    """`way` "same": without `csr` the old request is used again. `days` null: the old life."""
+    """`way` "same": without `csr` the old request is used again. `days` null: the old life. With a
+    `passphrase` the signer makes the new key and hands it over once as `parcel_form`."""
 
     way: Literal["same", "new"] = "new"
     csr: str | None = None
     days: int | None = Field(None, ge=1)
+    key_algorithm: str = ""
+    parcel_form: str = ""
+    passphrase: SecretStr = SecretStr("")
 
 
 class SupersededOut(Schema):
@@ -70,6 +75,16 @@ class SupersededOut(Schema):
 
 def _reasons(due: ending.Due | ending.DueAuthority) -> list[ReasonOut]:
     return [ReasonOut(code=code, text=due_reason(code, due.days)) for code in due.reasons]
+
+
+def _key(body: RenewalIn) -> dict[str, str]:
+    """How the signer is to make the key; nothing where it is not."""
+    wished = {
+        "key_algorithm": body.key_algorithm,
+        "parcel_form": body.parcel_form,
+        "passphrase": body.passphrase.get_secret_value(),
+    }
+    return {name: value for name, value in wished.items() if value}
 
 
 @router.get("/certificates/due", auth=Token("ca:read"), response=DuePageOut)
@@ -119,6 +134,7 @@ def renew(request: HttpRequest, pk: int, body: RenewalIn) -> Status[OrderOut]:
         days=body.days,
         by=operator,
         at=timezone.now(),
+        **_key(body),
     )
     return Status(202, _order(order))
 

@@ -308,6 +308,58 @@ def test_the_pages(old, signed_in, viewer, client) -> None:  # type: ignore[no-u
     assert client.post(supersede).status_code == 403
 
 
+@pytest.fixture
+def made(issuing, owner, now) -> Certificate:  # type: ignore[no-untyped-def]
+    """One whose key the signer made, ten days before its end."""
+    return aged(signed(issuing, owner, now, csr_pem=None, passphrase=PASSPHRASE), left=10)
+
+
+PASSPHRASE = "travel safely then"
+
+
+def test_a_key_of_the_signers_is_made_anew_by_the_signer(made, owner, signed_in) -> None:  # type: ignore[no-untyped-def]
+    address = reverse("ca:renew", args=[made.pk])
+    assert b'value="signer"' in signed_in.get(address).content
+    good = {"passphrase": PASSPHRASE, "passphrase_again": PASSPHRASE, "parcel_form": "p12"}
+    for changed, said in [
+        ({"passphrase": "short", "passphrase_again": "short"}, b"at least 12"),
+        ({"passphrase_again": "another"}, b"differ"),
+        ({"parcel_form": "rar"}, b"valid choice"),
+    ]:
+        answer = signed_in.post(address, {"way": "signer"} | good | changed)
+        assert answer.status_code == 422 and said in answer.content, changed
+        assert PASSPHRASE.encode() not in answer.content
+    answer = signed_in.post(address, {"way": "signer"} | good)
+    order = Order.objects.latest("pk")
+    assert answer.url == reverse("ca:order", args=[order.pk])
+    new = fulfilled(order)
+    assert order.way == Order.SIGNER and new.renews == made and new.key_id != made.key_id
+    assert order.parcel.content
+
+
+def test_only_a_key_of_the_signers_is(old, signed_in) -> None:  # type: ignore[no-untyped-def]
+    address = reverse("ca:renew", args=[old.pk])
+    assert b'value="signer"' not in signed_in.get(address).content
+    answer = signed_in.post(address, {"way": "signer", "passphrase": PASSPHRASE})
+    assert answer.status_code == 422 and not old.renewal_orders.exists()
+
+
+def test_the_call_for_a_key_of_the_signers(made, owner, client, now) -> None:  # type: ignore[no-untyped-def]
+    _row, secret = create_token(name="t", scopes=["ca:issue"], expires_at=None, by=owner, at=now)
+    address = f"/api/v1/certificates/{made.pk}/renew"
+
+    def post(passphrase: str):  # type: ignore[no-untyped-def]
+        body = {"way": "new", "passphrase": passphrase, "parcel_form": "p12"}
+        headers = {"Authorization": f"Bearer {secret}"}
+        return client.post(address, json.dumps(body), "application/json", headers=headers)
+
+    assert post("short").status_code == 422
+    answer = post(PASSPHRASE)
+    assert answer.status_code == 202 and PASSPHRASE not in answer.content.decode()
+    order = Order.objects.get(pk=answer.json()["id"])
+    assert order.way == Order.SIGNER and order.renews == made
+
+
 def test_the_calls(old, owner, viewer, client, now) -> None:  # type: ignore[no-untyped-def]
     def token(operator, *scopes: str) -> dict[str, str]:  # type: ignore[no-untyped-def]
         _row, secret = create_token(
