@@ -29,6 +29,7 @@ from ca.forms.authorities import (
 )
 from ca.forms.offline import RequestForm, SubordinateForm, uploaded
 from ca.models import Ceremony, Issuer
+from ca.reissue import bound_to_the_serial
 from ca.wishes import Wish
 from core.access import requires
 
@@ -313,7 +314,9 @@ def reissue(request: HttpRequest, pk: int) -> HttpResponse:
                 refusal.field = "root_days"
             add_refusal(form, refusal)
     status = 422 if form.errors else 200
-    return render(request, "ca/reissue.html", {"form": form, "root": root}, status=status)
+    bound = bound_to_the_serial(root, timezone.now())
+    context = {"form": form, "root": root, "bound": bound}
+    return render(request, "ca/reissue.html", context, status=status)
 
 
 @sensitive_post_parameters("passphrase")

@@ -35,6 +35,8 @@ OF_THE_NAME = frozenset(
         "subject_is_printable",
     }
 )
+# How many of the newest certificates below are looked at for the old habit.
+LOOKED_AT = 200
 
 
 @sensitive_variables("passphrase")
@@ -97,6 +99,21 @@ def linted(root: Issuer, *, days: int, at: datetime) -> lints.Linted:
     if found:
         raise NotMade("lints", findings=[[each.lint, each.section, each.detail] for each in found])
     return lints.Linted(tbs)
+
+
+def bound_to_the_serial(root: Issuer, at: datetime) -> bool:
+    """Whether valid certificates below name the root's serial number beside its key (RFC 5280
+    4.2.1.1): clients find those only with the certificate that has that number."""
+    rows = root.certificates.exclude(key_id=root.key_id).valid(at).order_by("-pk")
+    for pem in rows.values_list("pem", flat=True)[:LOOKED_AT]:
+        try:
+            extensions = x509.load_pem_x509_certificate(pem.encode()).extensions
+            found = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+        except (ValueError, x509.ExtensionNotFound):
+            continue  # one made by hand may hold anything
+        if found.authority_cert_serial_number is not None:
+            return True
+    return False
 
 
 def _critical(value: x509.ExtensionType) -> x509.Extension[x509.ExtensionType]:

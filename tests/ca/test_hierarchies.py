@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from django.test import Client
 from django.urls import reverse
@@ -26,6 +26,7 @@ from ca import (
     tasks,
 )
 from ca.models import Ceremony, Certificate, Issuer, RevocationList
+from ca.records import store
 from ca.rehearsal import outside
 from ca.wishes import AuthorityWish, Wish
 from core import leases
@@ -297,7 +298,7 @@ def test_a_roots_certificate_anew(issuing, owner, now, openssl_verify) -> None: 
     assert AuditEvent.objects.filter(action="ca.authority.reissued").count() == 1
 
 
-def by_hand(key: rsa.RSAPrivateKey, now, identifier: bytes | None) -> x509.Certificate:  # type: ignore[no-untyped-def]
+def by_hand(key: ec.EllipticCurvePrivateKey, now, identifier: bytes | None) -> x509.Certificate:  # type: ignore[no-untyped-def]
     """A root as it was made long ago: nothing critical, no key usage, a lower-case country."""
     name = x509.Name(
         [
@@ -326,11 +327,11 @@ def test_a_root_made_by_hand_becomes_a_strict_one(
 ) -> None:  # type: ignore[no-untyped-def]
     from ca import keystore, making
 
-    private = rsa.generate_private_key(65537, 2048)
+    private = ec.generate_private_key(ec.SECP256R1())
     signed = by_hand(private, now, identifier)
     key = keystore.SigningKey(private)
     old_root = making.new_issuer(
-        name="Old Office", algorithm="rsa2048", key_id=key.key_id, kept="passphrase",
+        name="Old Office", algorithm="p256", key_id=key.key_id, kept="passphrase",
         parent=None, at=now,
     )  # fmt: skip
     old_root.key_sealed = keystore.seal_with_passphrase(key, PASSPHRASE, identity=old_root.identity)
@@ -348,6 +349,31 @@ def test_a_root_made_by_hand_becomes_a_strict_one(
     child = below(old_root, owner, now, authority("New Issuing"), PASSPHRASE).certificate
     assert "leaf.pem: OK" in openssl_verify(child.pem, "", new.pem)
     assert "leaf.pem: OK" not in openssl_verify(child.pem, "", old_pem)
+
+
+def test_certificates_bound_to_a_serial_are_said(issuing, owner, now, signed_in: Client) -> None:  # type: ignore[no-untyped-def]
+    root = issuing.parent
+    page, words = reverse("ca:reissue", args=[root.pk]), "name the serial number"
+    assert words not in signed_in.get(page).content.decode()
+    key, above = ec.generate_private_key(ec.SECP256R1()), root.parsed
+    old_habit = x509.AuthorityKeyIdentifier(
+        key_identifier=None,
+        authority_cert_issuer=[x509.DirectoryName(above.subject)],
+        authority_cert_serial_number=above.serial_number,
+    )
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "old.example.test")]))
+        .issuer_name(above.subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=9))
+        .add_extension(old_habit, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    store(issuer=root, certificate=signed, profile="host", at=now)
+    assert words in signed_in.get(page).content.decode()
 
 
 def test_only_a_root_with_its_key_here_is_signed_anew(issuing, owner, now) -> None:  # type: ignore[no-untyped-def]
