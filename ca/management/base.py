@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from argparse import SUPPRESS, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Mapping
@@ -122,7 +123,7 @@ class AuthorityCommand(BaseCommand):
         self._in_json = options["json"]
         try:
             self._ready()
-            self.by = self._operator(options["operator"])
+            self.by: Operator | None = self._operator(options["operator"])
             self.wait = options["wait"]
             result = self.act(options)
         except Refusal as refusal:
@@ -134,9 +135,9 @@ class AuthorityCommand(BaseCommand):
             self._fail(wording.sentence(error.code, error.detail), error.code)
         except inline.NotCarriedOut as error:
             code = "not_in_time" if error.holds else "keys_not_held"
-            self._fail_with(code, seconds=f"{error.patience:g}", keys=self._keys)
+            self._fail_with(code, seconds=f"{error.patience:g}", keys=keys_folder())
         except seal.KeyNotHeld:
-            self._fail_with("keys_not_held_passphrase", keys=self._keys)
+            self._fail_with("keys_not_held_passphrase", keys=keys_folder())
         except DatabaseError as error:
             self._fail_with("database_unusable", why=str(error).strip().rstrip("."))
         except KeyboardInterrupt:
@@ -146,10 +147,6 @@ class AuthorityCommand(BaseCommand):
         else:
             for line in self.said(result):
                 self.stdout.write(line)
-
-    @property
-    def _keys(self) -> str:
-        return str(settings.DATA_DIR / "keys")
 
     def _misused(self, message: str) -> NoReturn:
         if not self._in_json:
@@ -252,6 +249,11 @@ class AuthorityCommand(BaseCommand):
                 ),
             )
         return listed
+
+
+def keys_folder() -> str:
+    """Where this process looks for the rings."""
+    return os.environ.get("CREDENTIALS_DIRECTORY") or str(settings.DATA_DIR / "keys")
 
 
 def _not_refused(row: Any, refused: str) -> Any:

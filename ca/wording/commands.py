@@ -11,16 +11,29 @@ SENTENCES: Mapping[str, Any] = {
     # the row's work
     "keys_not_held": _(
         "This user may not read the keys in %(keys)s, and no running console did it within "
-        "%(seconds)s seconds. It stays asked for: start the console, which does it then, or run "
-        "the command as root or as the user the console runs as."
+        "%(seconds)s seconds. It stays asked for: start the console, which does it then. Or run "
+        "the command as a user who may read them, root for example."
+    ),
+    "keys_not_held_withdrawn": _(
+        "This user may not read the keys in %(keys)s, and no running console did it within "
+        "%(seconds)s seconds. Nothing was issued. Start the console and try again, or run the "
+        "command as a user who may read them, root for example."
     ),
     "keys_not_held_passphrase": _(
         "This user may not read the keys in %(keys)s, so the passphrase cannot be handed to the "
-        "signer. Run the command as root or as the user the console runs as. Nothing was made."
+        "signer. Run the command as a user who may read them, root for example. Nothing was made."
     ),
     "not_in_time": _(
         "The running console has taken it and did not end within %(seconds)s seconds. Wait, or "
         "look at its page; with --wait the command waits longer."
+    ),
+    "not_in_time_withdrawn": _(
+        "The signer did not come to it within %(seconds)s seconds. Nothing was issued; with --wait "
+        "the command waits longer."
+    ),
+    "in_hand": _(
+        "The signer has order %(order)s in hand and did not end in time. Its key is in %(path)s; "
+        "fetch the certificate with ./run manage export once it is signed."
     ),
     "interrupted": _("Interrupted. What was asked for already stays asked for."),
     # the database

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from django.core.management.base import CommandParser
 
 from ca import export, issuance, keys
-from ca.management.base import AuthorityCommand, Refused, day, described, issuer_named
-from ca.models import Certificate
+from ca.management.base import AuthorityCommand, Refused, day, described, issuer_named, keys_folder
+from ca.models import Certificate, Order
 from ca.preparation import read_csr
+from core import audit, inline
 from core.terminal import PRIVATE, READABLE, Writing
 
 FILES = {"cert.pem": "pem", "chain.pem": "chain", "fullchain.pem": "fullchain"}
@@ -76,7 +77,7 @@ goes nowhere else. Files that are there already are left alone unless --force is
                 by=self.by,
                 at=self.now,
             )
-            certificate = self.order_of(order)
+            certificate = signed(self, order, writing if csr is None else None)
             return {
                 **described(certificate),
                 "order": order.pk,
@@ -88,6 +89,42 @@ goes nowhere else. Files that are there already are left alone unless --force is
         yield f"Issued {result['serial']} for {names}, until {day(result['not_after'])}."
         for path in result["files"]:
             yield f"  {path}"
+
+
+def signed(command: AuthorityCommand, order: Order, writing: Writing | None) -> Certificate:
+    """The certificate of the order. Where the command made the key (`writing` has it) and gives up
+    waiting, the order goes too: nobody would have the key of what is signed later."""
+    try:
+        return command.order_of(order)
+    except (inline.NotCarriedOut, KeyboardInterrupt) as error:
+        if writing is None:
+            raise
+        who = command.by.username if command.by else audit.THE_CONSOLE
+        try:
+            issuance.refuse(
+                order=order,
+                code="cancelled",
+                detail={"who": who},
+                by=command.by,
+                at=command.now,
+            )
+        except issuance.OrderEnded:
+            # The signer has it in hand: its key is kept where it was to go.
+            paths = writing.finish({})
+            raise Refused("in_hand", order=order.pk, path=paths[0]) from None
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise withdrawn(error) from None
+
+
+def withdrawn(error: inline.NotCarriedOut) -> Refused:
+    refusal = Refused(
+        "not_in_time_withdrawn" if error.holds else "keys_not_held_withdrawn",
+        seconds=f"{error.patience:g}",
+        keys=keys_folder(),
+    )
+    refusal.code = "not_in_time" if error.holds else "keys_not_held"
+    return refusal
 
 
 def contents(certificate: Certificate) -> dict[str, bytes]:

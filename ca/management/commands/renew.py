@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 
 from ca import keys, renewal
 from ca.management.base import AuthorityCommand, Refused, certificate_with, day, described
-from ca.management.commands.issue import FILES, KEY, contents, new_key
+from ca.management.commands.issue import FILES, KEY, contents, new_key, signed
 from ca.preparation import read_csr
 from core.terminal import PRIVATE, READABLE, Writing
 
@@ -69,7 +69,7 @@ made with; --csr brings another request, and with --new-key the command makes a 
                 by=self.by,
                 at=self.now,
             )
-            certificate = self.order_of(order)
+            certificate = signed(self, order, writing if makes_key else None)
             files = writing.finish(contents(certificate)) if writing else []
         return {
             **described(certificate),
