@@ -51,7 +51,7 @@ def certificate_row(
     """A certificate's row, not saved yet."""
     subject = rawnames.readable(certificate)
     common = [str(each.value) for each in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    listed = legacy.alternative_names(certificate)
+    listed = legacy.alternative_names(certificate) or _host_names(common)
     shown = [names.Name("dns", text).shown() for text in listed if "xn--" in text]
     text = rawnames.text(subject)
     public_key = certificate.public_key()
@@ -72,6 +72,16 @@ def certificate_row(
         pem=certificate.public_bytes(Encoding.PEM).decode(),
         search=search_text([_plain(each, 400) for each in (*listed, *shown, *common, text)]),
     )
+
+
+def _host_names(common: list[str]) -> list[str]:
+    """Of old, the common name alone said which host it is for: the next one has to name it."""
+    for text in common:
+        try:
+            return [names.parse(text).value]
+        except names.BadName:
+            continue
+    return []
 
 
 def store_chunk(ceremony: Ceremony, root: Issuer, *, at: datetime, now: datetime, size: int) -> int:

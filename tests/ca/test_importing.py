@@ -74,6 +74,7 @@ def test_an_authority_is_taken_over(files, owner, now) -> None:  # type: ignore[
     rows = list(Certificate.objects.filter(issuer=root).order_by("pk"))
     assert [row.title for row in rows] == ["My Root CA", "mail.example.test", "old.example.test"]
     assert all(row.imported_at and row.state == Certificate.VALID for row in rows)
+    assert [row.names for row in rows] == [[], ["mail.example.test"], ["old.example.test"]]
     assert rows[2].issued_at == rows[2].parsed.not_valid_before_utc
     assert report(ceremony) == [
         ("certs/myhost.crt", "taken", ""),
