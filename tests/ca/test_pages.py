@@ -143,13 +143,13 @@ def test_the_roots_list_is_renewed(issuing: Issuer, signed_in: Client) -> None:
 def test_from_a_request_to_the_certificate(issuing: Issuer, as_operator: Client) -> None:
     csr = request_for("mail.example.test", "smtp.example.test")
     fields = {"csr": csr, "names": "", "days": "90", "issuer": str(issuing.pk)}
-    preview = as_operator.post(reverse("ca:new"), fields)
+    preview = as_operator.post(reverse("ca:new_csr"), fields)
     page = preview.content.decode()
     assert "mail.example.test" in page and "digitalSignature" in page and "serverAuth" in page
     assert not Order.objects.exists(), "a preview signs nothing"
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
     hidden.pop("csrfmiddlewaretoken", None)
-    answer = as_operator.post(reverse("ca:new"), hidden | {"sign": "yes"})
+    answer = as_operator.post(reverse("ca:new_csr"), hidden | {"sign": "yes"})
     order = Order.objects.get()
     assert answer.url == reverse("ca:order", args=[order.pk])
     assert 'hx-trigger="every' in as_operator.get(answer.url).content.decode()
@@ -168,9 +168,9 @@ def test_a_request_as_a_file(issuing: Issuer, signed_in: Client) -> None:
 
     file = SimpleUploadedFile("mail.csr", der.public_bytes(Encoding.DER))
     fields = {"csr_file": file, "names": "", "days": "90", "issuer": str(issuing.pk)}
-    assert "mail.example.test" in signed_in.post(reverse("ca:new"), fields).content.decode()
+    assert "mail.example.test" in signed_in.post(reverse("ca:new_csr"), fields).content.decode()
     too_big = SimpleUploadedFile("mail.csr", b"x" * 200_000)
-    answer = signed_in.post(reverse("ca:new"), fields | {"csr_file": too_big})
+    answer = signed_in.post(reverse("ca:new_csr"), fields | {"csr_file": too_big})
     assert "64 KiB" in str(answer.context["form"].errors["csr"])
 
 
@@ -189,7 +189,7 @@ def test_a_bad_request_is_refused_at_its_field(
 ) -> None:
     fields = {"csr": request_for("mail.example.test"), "names": "", "days": "90"}
     answer = signed_in.post(
-        reverse("ca:new"), fields | {"issuer": str(issuing.pk), "sign": "yes"} | changes
+        reverse("ca:new_csr"), fields | {"issuer": str(issuing.pk), "sign": "yes"} | changes
     )
     assert field in answer.context["form"].errors
     assert not Order.objects.exists()
@@ -202,7 +202,7 @@ def test_names_that_will_not_be_signed_are_said(issuing: Issuer, signed_in: Clie
         "days": "90",
         "issuer": str(issuing.pk),
     }
-    page = signed_in.post(reverse("ca:new"), fields).content.decode()
+    page = signed_in.post(reverse("ca:new_csr"), fields).content.decode()
     assert "old.example.test" in page[page.index("alert-warning") :]
 
 
@@ -332,7 +332,7 @@ def test_every_page_in_both_languages(issuing: Issuer, owner, now, signed_in: Cl
     pages = [
         reverse("ca:certificates"),
         reverse("ca:certificate", args=[certificate.pk]),
-        reverse("ca:new"),
+        reverse("ca:new_csr"),
         reverse("ca:order", args=[certificate.order.pk]),
         reverse("ca:authorities"),
         reverse("ca:authority", args=[issuing.parent_id]),
