@@ -95,3 +95,21 @@ def names_are_within_the_constraints(tbs: ToBeSigned, issuer: Issuer) -> Iterato
             continue
         if not within(extension.value, name):
             yield name.value
+    if not _subject_is_within(extension.value, tbs.subject):
+        yield tbs.subject.rfc4514_string()
+
+
+def _subject_is_within(constraints: x509.NameConstraints, subject: x509.Name) -> bool:
+    """Directory names: an issuer made elsewhere may be limited to subjects that begin alike."""
+    if not subject.rdns:
+        return True
+
+    def covered(subtrees: list[x509.GeneralName] | None) -> list[bool]:
+        heads = [each.value.rdns for each in subtrees or () if isinstance(each, x509.DirectoryName)]
+        return [subject.rdns[: len(head)] == head for head in heads]
+
+    permitted, excluded = (
+        covered(constraints.permitted_subtrees),
+        covered(constraints.excluded_subtrees),
+    )
+    return (any(permitted) or not permitted) and not any(excluded)

@@ -253,6 +253,33 @@ def test_an_issuer_that_may_not_sign(
     ]
 
 
+def directory(**fields: str) -> x509.DirectoryName:
+    return x509.DirectoryName(template.subject_name(fields))
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "within"),
+    [
+        ([directory(C="TW", O="Example")], None, True),
+        ([directory(C="TW")], None, True),
+        ([directory(C="TW", O="Other")], None, False),
+        ([directory(O="Example")], None, False),
+        ([directory(O="Other"), directory(C="TW")], None, True),
+        (None, [directory(C="TW")], False),
+        (None, [directory(C="JP")], True),
+    ],
+)
+def test_an_issuer_that_is_limited_to_subjects(permitted, excluded, within: bool) -> None:  # type: ignore[no-untyped-def]
+    limits = x509.NameConstraints(permitted, excluded)
+    issuer = other_issuer(x509.BasicConstraints(True, None), limits)
+    found = lints.run(leaf(subject={"C": "TW", "O": "Example"}), issuer=issuer)
+    expected = [] if within else ["names_are_within_the_constraints"]
+    assert [each.lint for each in found] == expected
+    assert lints.run(replace(leaf(), subject=x509.Name([])), issuer=issuer)[-1].lint != (
+        "names_are_within_the_constraints"
+    )
+
+
 def test_a_leaf_of_nobody() -> None:
     tbs = replace(without(leaf(), x509.SubjectAlternativeName), subject=x509.Name([]))
     found = {each.lint for each in lints.run(tbs, issuer=ISSUING)}
