@@ -90,6 +90,8 @@ def _body(request: HttpRequest) -> bytes:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         return b""
+    if not length and request.META.get("wsgi.input_terminated"):  # in chunks, of no known length
+        return bytes(request.META["wsgi.input"].read(ocsp.MOST_OCTETS + 1))
     return request.read(length) if 0 < length <= ocsp.MOST_OCTETS else b""
 
 

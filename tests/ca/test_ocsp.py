@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -420,6 +421,22 @@ def test_a_database_that_is_away_is_no_500(leaf, issuing, stranger, monkeypatch)
     answer = post(stranger, issuing, request_of(leaf))
     assert answer.status_code == 200
     assert status_of(answer.content) == OCSPResponseStatus.TRY_LATER
+
+
+def test_a_body_in_chunks_has_no_length(leaf, issuing, rf) -> None:  # type: ignore[no-untyped-def]
+    good = request_of(leaf)
+    for body, expected in (
+        (good, OCSPResponseStatus.SUCCESSFUL),
+        (good + bytes(ocsp.MOST_OCTETS), OCSPResponseStatus.MALFORMED_REQUEST),
+    ):
+        request = rf.post("/")
+        request.META |= {
+            "CONTENT_LENGTH": "",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.input_terminated": True,
+        }
+        answer = ocsp_views.answer(request, issuing.public_id)
+        assert status_of(answer.content) == expected
 
 
 def test_an_unknown_critical_extension_is_refused(leaf, issuing, stranger) -> None:  # type: ignore[no-untyped-def]
