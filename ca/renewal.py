@@ -19,7 +19,7 @@ from django.db import IntegrityError
 from django.utils import formats
 from django.views.decorators.debug import sensitive_variables
 
-from ca import issuance, preparation, profiles, template
+from ca import issuance, names, preparation, profiles, template
 from ca.models import Certificate, Issuer, Order
 from core.errors import Refusal
 from core.models import Operator
@@ -116,14 +116,30 @@ def replacement_of(certificate: Certificate, *, at: datetime) -> Certificate | N
 
 
 def signed_by(certificate: Certificate) -> Issuer:
-    """The issuer of the next one: the same, or the one that has taken its place."""
+    """The issuer of the next one: the same, or the one that has taken its place.
+
+    A root that was made by hand signed hosts itself; what is below it does that now.
+    """
     issuer, seen = certificate.issuer, {certificate.issuer_id}
     while issuer.retired_at is not None and issuer.successor is not None:
         issuer = issuer.successor
         if issuer.pk in seen:
             break
         seen.add(issuer.pk)
-    return issuer
+    return _below(issuer, certificate) if issuer.is_root else issuer
+
+
+def _below(root: Issuer, certificate: Certificate) -> Issuer:
+    """The newest authority under the root that may sign for the same names; the root for none."""
+    try:
+        wanted = names.parse_all(certificate.names)
+    except names.BadName:
+        return root
+    below = root.children.filter(key_kept__in=Issuer.AT_HAND, retired_at=None)
+    for each in below.exclude(certificate=None).order_by("-pk"):
+        if not names.outside(each.subtrees, wanted):
+            return each
+    return root
 
 
 def life(certificate: Certificate, issuer: Issuer, *, at: datetime) -> int | None:

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from ca import authorities, issuance, tasks
+from ca import authorities, issuance, renewal, tasks
 from ca.models import Ceremony, Certificate, Imported, Issuer
 from ca.reissue import request_reissue
 from ca.wishes import AuthorityWish, Wish
@@ -208,6 +208,16 @@ def test_the_crossing(files, owner, now, signed_in: Client, tmp_path: Path) -> N
     assert "OK" not in verified(tmp_path, leaf.pem, old.pem, *strict, chain=leaf.chain_pem)
     page, way = crossing(signed_in, root)
     assert way.leaf == leaf and way.issuing == made.made
+
+    key = request_for("mail.example.test")
+    renewed = renewal.request(certificate=host, way=renewal.NEW_KEY, csr_pem=key, by=owner, at=now)
+    tasks.sign_order(renewed.pk)
+    renewed.refresh_from_db()
+    assert renewed.certificate is not None, renewed.reason
+    assert renewed.certificate.issuer == made.made, "the root signs no hosts any more"
+    assert renewed.certificate.names == ["mail.example.test"]
+    page = signed_in.get(reverse("ca:renew", args=[v1.pk]))
+    assert page.status_code == 200
 
 
 def test_a_root_that_needs_no_crossing(files, owner, now, signed_in: Client) -> None:  # type: ignore[no-untyped-def]
