@@ -25,12 +25,13 @@ from django.db import close_old_connections, connection, connections
 from django.db.utils import OperationalError
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ca import due, issuance, ocsp, ocsp_views, responders, revocation, tasks
-from ca.models import Certificate, Issuer, Responder
+from ca.models import Certificate, Issuer, Responder, RevocationList
 from core import seal
 from core.models import AuditEvent
 from tests.ca.conftest import make, request_for, wish
@@ -176,6 +177,26 @@ def test_an_issuer_in_its_last_day_gets_no_new_one(issuing, now) -> None:  # typ
         not_after=now + timedelta(hours=23)
     )
     assert not due.responders(now).exists()
+
+
+def test_the_authoritys_page_says_who_answers(issuing, owner, now, signed_in) -> None:  # type: ignore[no-untyped-def]
+    page = reverse("ca:authority", args=[issuing.pk])
+    assert b"waits for its first key" in signed_in.get(page).content
+    tasks.renew_responder(issuing.pk)
+    RevocationList.objects.filter(issuer=issuing).update(stale_at=now)
+    tasks.sign_list(issuing.revocation_list.pk)
+    said = signed_in.get(page).content.decode()
+    assert "waits for" not in said and f"/pki/{issuing.public_id}/ocsp" in said
+    assert "number 2, 0 changes since number 1" in said
+    assert f"/pki/{issuing.public_id}-delta.crl" in said
+    assert (
+        "OCSP"
+        not in signed_in.get(reverse("ca:authority", args=[issuing.parent_id])).content.decode()
+    )
+    revocation.revoke(
+        certificate=Responder.objects.get().certificate, reason="unspecified", by=owner, at=now
+    )
+    assert b"waits for a new key" in signed_in.get(page).content
 
 
 # --- What is answered -------------------------------------------------------------------------
