@@ -5,7 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from ca import authorities, bulk, issuance, notices, parcels, responders, revocation
+from ca import authorities, bulk, due, issuance, notices, parcels, responders, revocation
+from ca import importing as _importing  # noqa: F401 - it registers how an import is carried out
 from ca.models import Batch, Ceremony, Issuer, Order, Parcel, Responder, RevocationList
 from core import leases
 
@@ -16,6 +17,15 @@ def sign_order(pk: int) -> None:
     order = leases.claim(Order.objects.due(at), pk, worker=leases.worker_name(), at=at)
     if order is not None:
         issuance.sign(order=order, at=at, clock=timezone.now)
+
+
+@shared_task(name=issuance.EXPIRE_ORDER, ignore_result=True)
+def expire_order(pk: int) -> None:
+    """Runs where the signer does not: that it does not run is the reason."""
+    at = timezone.now()
+    order = due.orders_not_reached(at).filter(pk=pk).first()
+    if order is not None:
+        issuance.expire(order=order, at=at)
 
 
 @shared_task(name=parcels.ERASE_PARCEL, ignore_result=True)

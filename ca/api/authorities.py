@@ -72,6 +72,7 @@ class RootIn(AuthorityIn):
     permitted: list[str] = Field(default_factory=list)
     unconstrained: bool = False
     origin: str = ""
+    on_token: bool = False
 
 
 class Limits(Schema):
@@ -210,6 +211,7 @@ def make_root(request: HttpRequest, body: RootIn) -> Status[CeremonyOut]:
         issuing=_wished(body.issuing) if body.issuing else None,
         permitted=tuple(body.permitted),
         origin=body.origin,
+        on_token=body.on_token,
     )
     if wish.issuing is None:
         return Status(202, _ceremony(verbs.request_root(wish=wish, **asked)))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -521,6 +525,17 @@ def test_the_same_name_at_once(root, owner, now) -> None:  # type: ignore[no-unt
     states = [carried_out(each).state for each in asked]
     assert states == [Ceremony.DONE, Ceremony.REFUSED] and "Twin" in asked[1].reason
     assert Issuer.objects.filter(name="Twin").count() == 1
+
+
+def test_the_signer_knows_every_kind() -> None:
+    """A worker imports the tasks and nothing else."""
+    asked = "import django; django.setup(); import ca.tasks; from ca.ceremonies import CARRIERS"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{asked}; print(*sorted(CARRIERS))"],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "mailadmin.settings"},
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert set(done.stdout.split()) == {kind for kind, _label in Ceremony.KINDS}
 
 
 # -- pages

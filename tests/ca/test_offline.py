@@ -51,6 +51,7 @@ class Elsewhere:
         ca: bool = True,
         length: int | None = 0,
         cert_sign: bool = True,
+        crl_sign: bool = True,
         permitted: tuple[str, ...] = (),
         excluded: tuple[str, ...] = (),
         days: int = 900,
@@ -68,7 +69,7 @@ class Elsewhere:
             .not_valid_after(at + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca, length if ca else None), critical=True)
             .add_extension(
-                x509.KeyUsage(key_cert_sign=cert_sign, crl_sign=cert_sign, **USAGE), critical=True
+                x509.KeyUsage(key_cert_sign=cert_sign, crl_sign=crl_sign, **USAGE), critical=True
             )
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(
@@ -193,6 +194,7 @@ def refused_code(waiting: Issuer, certificate: str, chain: str, now: datetime) -
     [
         ({"ca": False}, "chain_no_authority"),
         ({"cert_sign": False}, "chain_no_authority"),
+        ({"crl_sign": False}, "chain_no_authority"),
         ({"days": -1, "begin": -timedelta(days=9)}, "chain_ended"),
         ({"begin": timedelta(hours=2)}, "chain_early"),
     ],
