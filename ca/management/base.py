@@ -14,6 +14,7 @@ on standard output and nothing else, an error is `{"error": sentence, "code": co
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -115,6 +116,9 @@ class AuthorityCommand(BaseCommand):
         # A message that could not be sent is nothing to say here: the command does the work.
         logging.getLogger("core.nudge").setLevel(logging.ERROR)
         self._in_json = "--json" in argv
+        for stream in (sys.stdout, sys.stderr):  # a terminal without “quotes” shows "?"
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         super().run_from_argv(argv)
 
     _in_json = False
@@ -122,6 +126,7 @@ class AuthorityCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self._in_json = options["json"]
         try:
+            _all_text(options)
             self._ready()
             self.by: Operator | None = self._operator(options["operator"])
             self.wait = options["wait"]
@@ -143,7 +148,7 @@ class AuthorityCommand(BaseCommand):
         except KeyboardInterrupt:
             self._fail_with("interrupted")
         if self._in_json:
-            self.stdout.write(json.dumps(result, ensure_ascii=False, default=_as_json))
+            self.stdout.write(json.dumps(result, default=_as_json))
         else:
             for line in self.said(result):
                 self.stdout.write(line)
@@ -165,7 +170,7 @@ class AuthorityCommand(BaseCommand):
         if not self._called_from_command_line:
             raise CommandError(sentence)
         if self._in_json:
-            self.stdout.write(json.dumps({"error": sentence, "code": code}, ensure_ascii=False))
+            self.stdout.write(json.dumps({"error": sentence, "code": code}))
         else:
             self.stderr.write(sentence)
         sys.exit(1)
@@ -196,13 +201,17 @@ class AuthorityCommand(BaseCommand):
             raise Refused("operator_unknown", value=name, known=_few(known))
         if not found.is_active:
             raise Refused("operator_off", value=found.username)
-        if not roles.may(found, self.permission):
-            able = ", ".join(str(role) for role in roles.who_may(self.permission))
-            raise Refused("operator_may_not", value=found.username, roles=able)
         found.address = "local"
+        self.allowed(self.permission, by=found)
         return found
 
     # What several of them need
+
+    def allowed(self, permission: str, *, by: Operator | None) -> None:
+        """Refuse what the operator's role does not allow; the console itself may do everything."""
+        if by is not None and not roles.may(by, permission):
+            able = ", ".join(str(role) for role in roles.who_may(permission))
+            raise Refused("operator_may_not", value=by.username, roles=able)
 
     @property
     def now(self) -> datetime:
@@ -261,6 +270,17 @@ def _not_refused(row: Any, refused: str) -> Any:
         refusal = Refused(row.reason_code, **row.reason_detail)
         raise refusal
     return row
+
+
+def _all_text(options: Mapping[str, Any]) -> None:
+    """Arguments are UTF-8: nothing else can be stored, or said again."""
+    for value in options.values():
+        for text in value if isinstance(value, list) else [value]:
+            try:
+                str(text).encode()
+            except UnicodeEncodeError:
+                shown = str(text).encode(errors="replace").decode()
+                raise Refused("argument_not_text", value=shown) from None
 
 
 def _few(names: Any) -> str:

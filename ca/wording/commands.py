@@ -68,9 +68,7 @@ SENTENCES: Mapping[str, Any] = {
     "operator_may_not": _("“%(value)s” may not do this; it needs the role %(roles)s."),
     "list_missing": _("“%(issuer)s” has no revocation list yet."),
     "form_unknown": _("“%(value)s” is no format. Known: %(known)s."),
-    "names_nowhere": _(
-        "No name was given, and the request has none. Name at least one with --name."
-    ),
+    "argument_not_text": _("“%(value)s” is no text (UTF-8)."),
     "out_missing": _("Name the folder for the new key and certificate with --out."),
     # files
     "file_missing": _("There is no file %(path)s."),

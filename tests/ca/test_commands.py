@@ -294,6 +294,19 @@ def test_issue_for_a_request(terminal: Terminal, issuer) -> None:  # type: ignor
 
 
 @on_sqlite
+def test_issue_for_people_and_programs(terminal: Terminal, issuer) -> None:  # type: ignore[no-untyped-def]
+    argv = ("issue", "--issuer", "Example Issuing", "--profile")
+    person = terminal.does(
+        *argv, "person", "--name", "wei@example.test", "--common-name", "王小明",
+        "--organisation", "Example", "--country", "tw", "--out", "person",
+    )  # fmt: skip
+    assert person["names"] == ["wei@example.test"] and "王小明" in person["subject"]
+    client = terminal.does(*argv, "client", "--name", "backup@example.test", "--out", "client")
+    assert client["names"] == ["backup@example.test"]
+    terminal.refuses("names_missing", *argv, "client", "--out", "client2")
+
+
+@on_sqlite
 def test_what_cannot_be_issued_leaves_nothing_behind(terminal: Terminal, issuer) -> None:  # type: ignore[no-untyped-def]
     def refuses(code: str, *argv: str, out: str = "refused") -> str:
         return terminal.refuses(code, "issue", "--issuer", "Example Issuing", "--out", out, *argv)
@@ -304,8 +317,9 @@ def test_what_cannot_be_issued_leaves_nothing_behind(terminal: Terminal, issuer)
     refuses("profile_unknown", *named, "--profile", "nonsense")
     refuses("days_out_of_range", *named, "--days", "9000")
     refuses("csr_unreadable", *named, "--csr", terminal.write("garbage", "garbage"))
+    refuses("argument_not_text", "--name", "mail\udcff.example.test")
     assert "no-such-file" in refuses("file_missing", *named, "--csr", "no-such-file")
-    refuses("names_nowhere", "--csr", terminal.write("nameless.csr", request_for()))
+    refuses("names_missing", "--csr", terminal.write("nameless.csr", request_for()))
     refuses("folder_missing", *named, out="no/such/folder")
     refuses("folder_unwritable", *named, out="pass")
     taken = terminal.folder / "taken"

@@ -14,12 +14,13 @@ from django.core.management.base import CommandParser
 from ca import export, issuance, keys
 from ca.management.base import AuthorityCommand, Refused, day, described, issuer_named, keys_folder
 from ca.models import Certificate, Order
-from ca.preparation import read_csr
+from ca.preparation import permission, read_csr
 from core import audit, inline
 from core.terminal import PRIVATE, READABLE, Writing
 
 FILES = {"cert.pem": "pem", "chain.pem": "chain", "fullchain.pem": "fullchain"}
 KEY = "key.pem"
+SUBJECT = {"C": "country", "O": "organisation", "CN": "common_name"}
 
 
 class Command(AuthorityCommand):
@@ -46,6 +47,13 @@ goes nowhere else. Files that are there already are left alone unless --force is
             metavar="NAME",
             help="host names, addresses or mail addresses; with --csr, its own names otherwise",
         )
+        parser.add_argument(
+            "--common-name", default="", metavar="CN", help="a person's or client's own name"
+        )
+        parser.add_argument("--organisation", default="", metavar="O", help="in its subject")
+        parser.add_argument(
+            "--country", type=str.upper, default="", metavar="CC", help="two letters, such as TW"
+        )
         parser.add_argument("--csr", metavar="F", help="a request (PEM or DER) of a key elsewhere")
         parser.add_argument(
             "--algorithm",
@@ -59,12 +67,11 @@ goes nowhere else. Files that are there already are left alone unless --force is
 
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
         issuer = issuer_named(options["issuer"])
+        self.allowed(permission(options["profile"]), by=self.by)
         csr, names = None, options["name"]
         if options["csr"]:
             csr = read_csr(self.file(options["csr"]))
             names = names or [name.value for name in csr.names]
-            if not names:
-                raise Refused("names_nowhere")
         modes = dict.fromkeys(FILES, READABLE) | ({} if csr else {KEY: PRIVATE})
         with Writing(Path(options["out"]), modes, force=options["force"], make=True) as writing:
             pem = csr.pem if csr else new_key(options["algorithm"], writing)
@@ -74,6 +81,7 @@ goes nowhere else. Files that are there already are left alone unless --force is
                 issuer=issuer,
                 csr_pem=pem,
                 days=options["days"],
+                subject={field: options[part] for field, part in SUBJECT.items()},
                 by=self.by,
                 at=self.now,
             )

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 
 from ca import revocation
 from ca.management.base import AuthorityCommand, Refused, certificate_with, described
-from core import inline, roles
+from core import inline
 
 
 class Command(AuthorityCommand):
@@ -33,10 +33,7 @@ its root's list, which needs the passphrase: see ./run manage crl --help.
 
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
         certificate = certificate_with(options["serial"], issuer=options["issuer"])
-        needed = revocation.permission(certificate)
-        if self.by is not None and not roles.may(self.by, needed):
-            able = ", ".join(str(role) for role in roles.who_may(needed))
-            raise Refused("operator_may_not", value=self.by.username, roles=able)
+        self.allowed(revocation.permission(certificate), by=self.by)
         revocation.revoke(
             certificate=certificate, reason=options["reason"], by=self.by, at=self.now
         )
