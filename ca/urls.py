@@ -6,6 +6,7 @@ from django.urls import path
 
 from ca import (
     authority_views,
+    batch_views,
     certificate_views,
     export_views,
     import_views,
@@ -21,6 +22,12 @@ from ca import (
 app_name = "ca"
 urlpatterns = [
     path("", views.certificates, name="certificates"),
+    path("certificates.csv", views.as_csv, name="csv"),
+    path("selected/", views.selected, name="selected"),
+    path("batches/", batch_views.batches, name="batches"),
+    path("batches/new/", batch_views.new, name="new_batch"),
+    path("batches/<int:pk>/", batch_views.batch, name="batch"),
+    path("batches/<int:pk>/download/<slug:form>", batch_views.download, name="batch_download"),
     path("<int:pk>/", certificate_views.certificate, name="certificate"),
     path("<int:pk>/download/<slug:form>", certificate_views.download, name="download"),
     path("<int:pk>/bundle/", export_views.bundle, name="bundle"),

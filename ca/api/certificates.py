@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Literal
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from ninja import Field, Router, Schema
+from ninja import Field, Query, Router, Schema
 
 from ca import export, issuance, lists, revocation
 from ca.api.common import operator_of
@@ -38,6 +39,20 @@ class CertificateOut(Schema):
     revoked_at: datetime | None
     revocation_reason: str
     pem: str
+
+
+class FilterIn(Schema):
+    """The filters of the list. What the console made for itself is only there with `profile`."""
+
+    q: str = Field("", max_length=200, description="words, or the beginning of a number")
+    state: Literal["", "valid", "ending", "held", "superseded", "revoked", "expired"] = ""
+    days: int | None = Field(None, ge=0, le=36_525, description='for "ending": within these')
+    issuer: int | None = None
+    profile: str = ""
+    since: date | None = Field(None, description="first day (UTC) of the end")
+    until: date | None = Field(None, description="last day (UTC) of the end")
+    batch: int | None = None
+    order: Literal["", "latest", "newest"] = ""
 
 
 class CertificatesOut(Schema):
@@ -76,23 +91,14 @@ def _certificate(certificate: Certificate) -> CertificateOut:
 @router.get("/certificates", auth=Token("ca:read"), response=CertificatesOut)
 def certificates(
     request: HttpRequest,
-    q: str = "",
-    state: str = "",
-    issuer: int | None = None,
+    asked: Query[FilterIn],
     after: str = "",
     limit: int = 50,
 ) -> CertificatesOut:
-    """Certificates by their end, soonest first. `q` is part of a name, or the beginning of a
-    serial number or fingerprint; `state` is valid, held, superseded, revoked or expired."""
-    rows = Certificate.objects.leaves()
-    if q:
-        rows = rows.matching(q)
-    if state:
-        rows = rows.in_state(state, timezone.now())
-    if issuer is not None:
-        rows = rows.filter(issuer_id=issuer)
+    """Certificates by their end, soonest first, unless `order` says otherwise."""
     size = max(1, min(limit, MOST_AT_ONCE))
-    page = lists.by_end(rows, {"after": after}, size=size)
+    found = lists.Asked(**asked.dict(exclude_none=True))
+    page = lists.page_of(found, {"after": after}, at=timezone.now(), size=size)
     return CertificatesOut(items=[_certificate(each) for each in page], next=page.next)
 
 

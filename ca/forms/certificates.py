@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from ca import revocation, wording
-from ca.models import Certificate, Issuer
+from ca import lists, revocation, wording
+from ca.models import Certificate
+
+
+def _day() -> forms.DateInput:
+    return forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
 
 class RevokeForm(forms.Form):
@@ -33,15 +41,58 @@ class FilterForm(forms.Form):
         required=False,
         choices=[
             ("", _("Any")),
-            *Certificate.STATES,
+            (Certificate.VALID, _("valid")),
+            (lists.ENDING, _("ends soon")),
+            *Certificate.STATES[1:],
             (Certificate.EXPIRED, _("expired")),
         ],
     )
-    issuer = forms.ModelChoiceField(
-        label=_("Issuer"), queryset=Issuer.objects.all(), required=False, empty_label=_("Any")
+    days = forms.IntegerField(
+        label=_("Soon: within days"),
+        required=False,
+        min_value=0,
+        max_value=36_525,
+        widget=forms.NumberInput(attrs={"placeholder": lists.SOON_DAYS}),
     )
+    issuer = forms.TypedChoiceField(
+        label=_("Issuer"), required=False, coerce=int, empty_value=None, choices=[]
+    )
+    profile = forms.ChoiceField(label=_("Kind"), required=False, choices=[])
+    since = forms.DateField(label=_("Ends from"), required=False, widget=_day())
+    until = forms.DateField(label=_("Ends until"), required=False, widget=_day())
+    batch = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
     order = forms.ChoiceField(
         label=_("Sort"),
         required=False,
-        choices=[("", _("Ends first")), ("latest", _("Ends last"))],
+        choices=[
+            (lists.SOONEST, _("Ends first")),
+            (lists.LATEST, _("Ends last")),
+            (lists.NEWEST, _("Newest first")),
+        ],
     )
+
+    def __init__(
+        self,
+        *args: Any,
+        issuers: Mapping[int, str],
+        profiles: Mapping[str, str],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        choices = {"issuer": issuers.items(), "profile": profiles.items()}
+        for name, offered in choices.items():
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = [("", _("Any")), *offered]
+
+    def asked(self) -> lists.Asked:
+        """What was asked for; a field that makes no sense is left out, and says so in the form."""
+        self.is_valid()
+        said = self.cleaned_data
+        return lists.Asked(
+            **{
+                field.name: said[field.name]
+                for field in fields(lists.Asked)
+                if said.get(field.name) not in (None, "")
+            }
+        )

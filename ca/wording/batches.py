@@ -17,6 +17,7 @@ SENTENCES: Mapping[str, Any] = {
     ),
     "batch_too_big": _("These requests are too big for one batch: at most %(most)s MB together."),
     "none_selected": _("Nothing was changed: tick certificates first."),
+    "none_able": _("None of the ticked certificates is in a state for that. Nothing was changed."),
     "too_many_selected": _(
         "%(found)s certificates are too many at once: at most %(most)s. Tick fewer."
     ),
