@@ -124,7 +124,13 @@ def issuer_at_hand(
 
 
 def insert(
-    issuer: Issuer, signed: x509.Certificate, *, profile: str, by: Operator | None, at: datetime
+    issuer: Issuer,
+    signed: x509.Certificate,
+    *,
+    profile: str,
+    by: Operator | None,
+    at: datetime,
+    action: str = "ca.authority.made",
 ) -> Certificate:
     """Save the issuer and what was signed about it; `issuer.certificate` is the new row."""
     if issuer.pk is None:
@@ -135,7 +141,7 @@ def insert(
     audit.record(
         by=by,
         at=at,
-        action="ca.authority.made",
+        action=action,
         subject=issuer.name,
         detail={
             "under": issuer.parent.name if issuer.parent else None,

@@ -191,7 +191,7 @@ def _elsewhere(
         at=at,
     )
     profile = profiles.ROOT if parent is None else profiles.SUBORDINATE
-    insert(made, certificate, profile=profile.id, by=by, at=at)
+    insert(made, certificate, profile=profile.id, by=by, at=at, action="ca.authority.imported")
     return made
 
 
