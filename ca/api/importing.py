@@ -120,6 +120,27 @@ def import_state(request: HttpRequest, pk: int) -> ImportOut:
     return _import(_found(request, pk))
 
 
+@router.post("/authorities/import/{pk}/key", auth=Token("ca:issue"), response={202: ImportOut})
+@sensitive_variables()
+def hand_key_in_again(
+    request: HttpRequest,
+    pk: int,
+    key: File[UploadedFile],
+    passphrase: Form[str] = "",
+    new_passphrase: Form[str] = "",
+) -> Any:
+    """After a refusal: the same upload with the key again. It goes on under the id answered."""
+    ceremony = importing.try_again(
+        ceremony=_found(request, pk),
+        key=key.read(),
+        passphrase=passphrase,
+        new_passphrase=new_passphrase or None,
+        by=operator_of(request, "ca.manage"),
+        at=timezone.now(),
+    )
+    return 202, _import(ceremony)
+
+
 @router.get("/authorities/import/{pk}/lines", auth=Token("ca:read"), response=LinesOut)
 def import_lines(request: HttpRequest, pk: int, after: int | None = None) -> LinesOut:
     """The report, file by file, 200 lines a page; `next` is the next page's `after`."""

@@ -260,6 +260,24 @@ def call(owner, now, client: Client):  # type: ignore[no-untyped-def]
     return do
 
 
+def test_the_key_again_by_a_call(files, viewer, call) -> None:  # type: ignore[no-untyped-def]
+    first = call("POST", "/authorities/import", upload(files, passphrase="not this one")).json()
+    path = f"/authorities/import/{first['id']}/key"
+    key = {"key": SimpleUploadedFile("k", files.key), "passphrase": PASSPHRASE}
+    early = call("POST", path, key)
+    assert early.status_code == 409, "it is not refused yet"
+    tasks.make_authority(first["id"])
+    assert "does not open" in call("GET", f"/authorities/import/{first['id']}").json()["reason"]
+    key["key"] = SimpleUploadedFile("k", files.key)
+    assert call("POST", path, key, by=viewer).status_code == 403
+    key["key"] = SimpleUploadedFile("k", files.key)
+    again = call("POST", path, key)
+    assert again.status_code == 202 and again.json()["id"] != first["id"]
+    tasks.make_authority(again.json()["id"])
+    done = call("GET", f"/authorities/import/{again.json()['id']}").json()
+    assert done["state"] == "done" and done["counts"] == first["counts"]
+
+
 def test_the_calls(files, viewer, call) -> None:  # type: ignore[no-untyped-def]
     asked = call("POST", "/authorities/import", upload(files))
     assert asked.status_code == 202, asked.content

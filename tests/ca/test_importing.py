@@ -123,6 +123,24 @@ def test_old_certificates_are_revocable(files, owner, now) -> None:  # type: ign
     assert [entry.serial_number for entry in signed] == [0x3941]
 
 
+def test_what_it_signs_from_now_on_is_signed_with_sha_256(files, owner, now) -> None:  # type: ignore[no-untyped-def]
+    """Before the crossing, too: an imported root's hash is its own affair."""
+    from ca import authorities
+    from ca.wishes import AuthorityWish, Wish
+
+    root = imported(files, owner, now)
+    assert root.parsed.signature_hash_algorithm.name == "sha1"
+    wish = Wish(issuing=AuthorityWish("New", "p256", 1826), permitted=("example.test",))
+    made = carried(
+        authorities.request_issuing(under=root, wish=wish, passphrase=PASSPHRASE, by=owner, at=now)
+    )
+    assert made.state == Ceremony.DONE, made.reason
+    signed = made.made.parsed
+    assert signed.signature_hash_algorithm.name == "sha256"
+    assert signed.serial_number > int(root.serial_floor, 16)
+    assert signed.extensions.get_extension_for_class(x509.CRLDistributionPoints)
+
+
 def test_an_index_is_taken_over(files, owner, now) -> None:  # type: ignore[no-untyped-def]
     held = INDEX.replace(
         b"V\t360101000000Z\t\t", b"R\t360101000000Z\t200101000000Z,certificateHold\t"
