@@ -186,9 +186,10 @@ class Certificate(models.Model):
             models.Index(fields=["serial"], name="ca_cert_by_serial"),
             models.Index(fields=["state", "not_after", "id"], name="ca_cert_by_state"),
             models.Index(fields=["issuer", "not_after", "id"], name="ca_cert_by_issuer"),
-            # For revocation lists: what is on one, and what changed since.
+            # For revocation lists: what is on one, and what changed since. The first has all that a
+            # list says, which is then written without reading a certificate.
             models.Index(
-                fields=["issuer", "revoked_at"],
+                fields=["issuer", "revoked_at", "not_after", "serial", "revocation_reason"],
                 condition=Q(revoked_at__isnull=False),
                 name="ca_cert_revoked",
             ),

@@ -298,6 +298,19 @@ def test_openssl_joins_the_old_full_list_with_the_delta(
     assert "other.pem: OK" in run(tmp_path, f"{check} -use_deltas {lists} other.pem")
 
 
+def test_a_list_is_written_without_reading_certificates(issuing, now) -> None:  # type: ignore[no-untyped-def]
+    """An issuer may have a million certificates, a few of them revoked."""
+    certificate = issuing.parsed
+    with CaptureQueriesContext(connection) as queries:
+        revocation.prepare_list(issuer=issuing, certificate=certificate, number=2, at=now, days=7)
+    (query,) = [each["sql"] for each in queries]
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+            plan = " ".join(str(row) for row in cursor.fetchall())
+        assert "COVERING INDEX ca_cert_revoked" in plan
+
+
 def joined(full: x509.CertificateRevocationList, delta: x509.CertificateRevocationList) -> set[int]:
     """What a client that has both refuses (RFC 5280 5.2.4 and 6.3.3)."""
     refused = set(said_of(full))
