@@ -16,10 +16,18 @@ from ca.models import (
     Responder,
     RevocationList,
 )
+from ca.parcels import PASSPHRASE_LIVES
+from core.leases import unheld
 
 
 def orders(at: datetime) -> "QuerySet[Order]":
     return Order.objects.due(at)
+
+
+def orders_not_reached(at: datetime) -> "QuerySet[Order]":
+    """Orders whose passphrase the signer did not come to in time."""
+    waiting = Order.objects.filter(state=Order.REQUESTED, way=Order.SIGNER)
+    return waiting.filter(requested_at__lt=at - PASSPHRASE_LIVES).filter(unheld(at))
 
 
 def parcels(at: datetime) -> "QuerySet[Parcel]":

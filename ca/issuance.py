@@ -17,6 +17,7 @@ Only `sign` touches a key: it runs in the worker `sign`, on an order it has clai
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -48,6 +49,7 @@ __all__ = [
     "OrderEnded",
     "RequestUnreadable",
     "confirm_served",
+    "expire",
     "refuse",
     "request",
     "sign",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 SIGN_ORDER = "ca.sign_order"
+EXPIRE_ORDER = "ca.expire_order"
 # What an order may say of its subject; everything else follows from the profile.
 FIELDS = ("C", "O", "CN")
 # An order that brought the signer down this often is refused and no longer taken.
@@ -227,8 +230,8 @@ def refuse(
 ) -> Order:
     """End an order that cannot be fulfilled; `order.reason` is the sentence for the operator.
 
-    Codes for callers: "cancelled" {who}, "host_failed" {why}. An order the signer has in hand ends
-    there, not here.
+    Codes for callers: "cancelled" {who}, "host_failed" {why}, "passphrase_expired". An order the
+    signer has in hand ends there, not here.
     """
     with transaction.atomic():
         moved = Order.objects.filter(
@@ -251,6 +254,13 @@ def refuse(
             detail={"order": order.pk, "reason": code, **(detail or {})},
         )
     return order
+
+
+def expire(*, order: Order, at: datetime) -> None:
+    """End an order whose passphrase the signer did not come to in time, so that it is erased even
+    where no signer runs."""
+    with contextlib.suppress(OrderEnded):
+        refuse(order=order, code="passphrase_expired", by=None, at=at)
 
 
 def sign(

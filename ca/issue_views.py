@@ -175,11 +175,13 @@ def _preview(
         "way": way,
         "action": reverse(PAGES[way]),
         "issuer": data["issuer"],
-        "profile": preparation.profile_label(asked.profile),
         "hidden": hidden.items(),
         "title": wanted[0].shown() if wanted else asked.subject.get("CN", ""),
         "ignored": [each.value for each in proposed if each not in wanted],
-        "fields": labelled(shown if asked.csr else _without_key(shown, asked, way)),
+        "fields": [
+            _kind(asked.profile),
+            *labelled(shown if asked.csr else _without_key(shown, asked, way)),
+        ],
         "verdicts": _verdicts(()),
         "form": passphrase or (PassphraseForm() if way in (Order.BROWSER, Order.SIGNER) else None),
         "parcel_form": dict(_labels(form, "parcel_form")).get(data.get("parcel_form", ""), ""),
@@ -188,6 +190,11 @@ def _preview(
     }
     status = 422 if passphrase and passphrase.errors else 200
     return render(request, "ca/preview.html", context, status=status)
+
+
+def _kind(profile_id: str) -> dict[str, Any]:
+    field = describe.Field("profile", (preparation.profile_label(profile_id),))
+    return {"label": _("Kind"), "field": field}
 
 
 def _labels(form: WishForm, field: str) -> list[tuple[str, Any]]:

@@ -18,6 +18,7 @@ ROUTES: dict[str, Route] = {
     "mailadmin.tick": Route("work"),
     "core.seal_audit": Route("sign", due="core.sealing.unsealed"),
     "ca.sign_order": Route("sign", due="ca.due.orders"),
+    "ca.expire_order": Route("work", due="ca.due.orders_not_reached"),
     "ca.erase_parcel": Route("work", due="ca.due.parcels"),
     "ca.sign_batch": Route("sign", due="ca.due.batches"),
     "ca.make_authority": Route("sign", due="ca.due.ceremonies"),

@@ -213,6 +213,8 @@
     typed.value = again.value = "";
     end("file");
     at("browser-files").hidden = false;
+    document.querySelector(".page-title").textContent = words.heading;
+    document.querySelector(".subheading").textContent = "";
     at("browser-p12").focus();
   };
 
@@ -234,6 +236,7 @@
     at("browser-ask").hidden = true;
     at("preview-buttons").hidden = true;
     at("browser-work").hidden = false;
+    at("browser-work").scrollIntoView({ block: "center" });
     try {
       await work();
     } catch (error) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import subprocess
@@ -11,12 +12,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 from django.utils import timezone
 
-from ca import issuance, keys, keystore, packing, parcels, tasks
+from ca import due, issuance, keys, keystore, lints, packing, parcels, tasks, wording
 from ca.models import Certificate, Issuer, Order, Parcel
 from core import leases
+from core.api_auth import create_token
 from core.models import AuditEvent
+from tests.ca.conftest import request_for
 
 pytestmark = pytest.mark.django_db
 PHRASE = "violet tram 93 harbour"
@@ -100,8 +104,6 @@ def test_a_parcel_is_taken_once_and_erased_with_it(order, owner, now) -> None:  
 
 
 def test_what_nobody_fetches_is_erased_after_seven_days(order, owner, now, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from ca import due
-
     parcel = Parcel.objects.get(order=order)
     assert not due.parcels(now).exists()
     later = parcel.keep_until + timedelta(seconds=1)
@@ -339,3 +341,181 @@ def test_of_two_downloads_at_once_one_has_the_key(order, owner, now, monkeypatch
         parcels.take(order=order, by=owner, at=now)
     assert refusal.value.code == "parcel_taken" and len(got) == 1 and got[0]
     assert AuditEvent.objects.filter(action="ca.parcel.taken").count() == 1
+
+
+# The pages
+
+
+def fields(issuing: Issuer, **changes) -> dict[str, str]:  # type: ignore[no-untyped-def]
+    given = {"profile": "host", "names": NAME, "common_name": "", "organisation": "", "days": ""}
+    given |= {"issuer": str(issuing.pk), "key_algorithm": "p256", "parcel_form": "p12"}
+    return given | changes
+
+
+SECRET = {"passphrase": PHRASE, "passphrase_again": PHRASE, "sign": "yes"}
+
+
+def test_every_way_shows_each_field_and_each_rule_first(issuing, signed_in) -> None:  # type: ignore[no-untyped-def]
+    said = {
+        "new_host": b"made on the host",
+        "new_browser": b"P-256, made in this page when you sign",
+        "new_signer": b"P-256, made by the signer",
+        "new_csr": b"Key id (SHA-256)",
+    }
+    for page, words in said.items():
+        given = fields(issuing)
+        if page == "new_csr":
+            given["csr"] = request_for(NAME)
+        shown = signed_in.post(reverse(f"ca:{page}"), given).content
+        assert words in shown and b"keyEncipherment" not in shown
+        for rule in lints.ALL:
+            assert rule.section.encode() in shown
+            assert html.escape(str(wording.RULES[rule.id])).encode() in shown, rule.id
+    assert not Order.objects.exists(), "a preview signs nothing"
+    chooser = signed_in.get(reverse("ca:new")).content.decode()
+    assert all(reverse(f"ca:{page}") in chooser for page in said)
+
+
+def test_a_broken_rule_is_shown_open_with_what_to_change(issuing, signed_in, now) -> None:  # type: ignore[no-untyped-def]
+    """A request that was made with the issuer's own key."""
+    key = keystore.load(issuing.key_sealed, key_id=issuing.key_id, token=issuing.token)
+    private = key._SigningKey__private  # type: ignore[attr-defined]
+    csr = request_for(NAME, key=private)
+    answer = signed_in.post(reverse("ca:new_csr"), fields(issuing, csr=csr))
+    page = answer.content.decode()
+    assert answer.status_code == 422 and "One rule is broken" in page
+    assert "its key is the issuer&#x27;s own (RFC 5280 4.2.1.2)" in page
+    assert "Change what you asked for" in page
+
+
+def test_the_signers_way_from_the_form_to_the_one_download(issuing, signed_in, owner) -> None:  # type: ignore[no-untyped-def]
+    page = reverse("ca:new_signer")
+    given = fields(issuing, profile="person", names="anna@example.test", common_name="Anna Lin")
+    preview = signed_in.post(page, given)
+    assert preview.status_code == 200 and PHRASE not in preview.content.decode()
+    refused = signed_in.post(page, given | SECRET | {"passphrase_again": "another one 42"})
+    assert refused.status_code == 422 and PHRASE not in refused.content.decode()
+    assert not Order.objects.exists()
+    derived = signed_in.post(
+        page,
+        given
+        | SECRET
+        | {"passphrase": "anna@example.test1", "passphrase_again": "anna@example.test1"},
+    )
+    assert derived.status_code == 422 and "anybody can guess" in derived.content.decode()
+    answer = signed_in.post(page, given | SECRET)
+    order = signed(Order.objects.get())
+    assert answer.url == reverse("ca:order", args=[order.pk]) and order.certificate is not None
+    assert order.certificate.subject == "CN=Anna Lin"
+    where = reverse("ca:parcel", args=[order.pk])
+    assert where in signed_in.get(answer.url).content.decode()
+    assert signed_in.get(where).status_code == 405, "a link cannot use it up"
+    file = signed_in.post(where)
+    assert file["Content-Disposition"] == 'attachment; filename="anna-example.test.p12"'
+    assert "no-store" in file["Cache-Control"]
+    assert pkcs12.load_key_and_certificates(file.content, PHRASE.encode())[0] is not None
+    again = signed_in.post(where, follow=True).content.decode()
+    assert "was downloaded already" in again and "?order=" in again and where not in again
+
+
+def test_only_who_asked_or_may_issue_takes_a_parcel(issuing, owner, viewer, now, client) -> None:  # type: ignore[no-untyped-def]
+    order = signed(ask(issuing, owner, now))
+    where = reverse("ca:parcel", args=[order.pk])
+    client.force_login(viewer)
+    assert client.post(where).status_code == 403
+    assert where not in client.get(reverse("ca:order", args=[order.pk])).content.decode()
+    assert Parcel.objects.waiting().exists()
+    # Who asked for it may have it, whatever became of his role.
+    Order.objects.update(requested_by=viewer)
+    assert client.post(where).status_code == 200
+
+
+def test_the_browsers_way_without_a_browser(issuing, signed_in) -> None:  # type: ignore[no-untyped-def]
+    page = reverse("ca:new_browser")
+    given = fields(issuing, sign="yes")
+    refused = signed_in.post(page, given)
+    assert refused.status_code == 422 and "needs its request" in refused.json()["problem"]
+    refused = signed_in.post(page, given | {"csr": "garbage"})
+    assert refused.status_code == 422 and refused.json()["problem"]
+    given["csr"] = request_for(NAME)
+    sent = signed_in.post(page, given)
+    order = Order.objects.get()
+    assert (order.way, order.state) == (Order.BROWSER, Order.REQUESTED)
+    # The page never heard the answer and posts again.
+    assert signed_in.post(page, given).json() == sent.json()
+    assert Order.objects.count() == 1
+    waiting = signed_in.get(sent.json()["state"]).json()
+    assert waiting == {"state": "requested", "final": False}
+    signed(order)
+    found = signed_in.get(sent.json()["state"]).json()
+    assert found["final"] and found["roots"] == [False, False, True]
+    assert [each.count("BEGIN CERTIFICATE") for each in found["certificates"]] == [1, 1, 1]
+
+
+def test_an_order_nobody_reached_is_ended_without_the_signer(
+    issuing, owner, now, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    order = ask(issuing, owner, now)
+    later = now + timedelta(hours=1, seconds=1)
+    assert not due.orders_not_reached(now).exists()
+    tasks.expire_order(order.pk)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    assert list(due.orders_not_reached(later)) == [order]
+    tasks.expire_order(order.pk)
+    order.refresh_from_db()
+    assert (order.state, order.reason_code) == (Order.REFUSED, "passphrase_expired")
+    assert bytes(order.passphrase_sealed) == b""
+
+
+# The API
+
+
+def test_a_program_takes_the_signers_way(issuing, owner, viewer, now, client) -> None:  # type: ignore[no-untyped-def]
+    def call(method: str, path: str, body: object = None, by=owner, scopes=("ca:read", "ca:issue")):  # type: ignore[no-untyped-def]
+        _row, secret = create_token(
+            name="test", scopes=list(scopes), expires_at=None, by=by, at=now
+        )
+        return client.generic(
+            method,
+            f"/api/v1{path}",
+            data=json.dumps(body) if body is not None else "",
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {secret}"},
+        )
+
+    body = {
+        "issuer": issuing.pk,
+        "way": "signer",
+        "profile": "person",
+        "names": ["anna@example.test"],
+        "subject": {"common_name": "Anna Lin", "organisation": "Example"},
+        "parcel_form": "pkcs8",
+        "passphrase": PHRASE,
+    }
+    refused = call("POST", "/certificates/orders", body | {"passphrase": "short"})
+    assert refused.status_code == 422 and "12 characters" in refused.json()["detail"]
+    assert call("POST", "/certificates/orders", {"issuer": issuing.pk}).status_code == 422
+    ocsp = {"issuer": issuing.pk, "profile": "ocsp", "csr": request_for()}
+    owner.role = "operator"
+    owner.save()
+    assert call("POST", "/certificates/orders", ocsp).status_code == 403
+    asked = call("POST", "/certificates/orders", body)
+    assert asked.status_code == 202 and PHRASE not in asked.content.decode()
+    order = asked.json()
+    assert (order["way"], order["parcel"]) == ("signer", None)
+    path = f"/certificates/orders/{order['id']}"
+    assert call("POST", f"{path}/parcel").status_code == 410
+    tasks.sign_order(order["id"])
+    found = call("GET", path).json()
+    assert found["state"] == "issued" and found["parcel"]["state"] == "waiting"
+    assert found["subject"] == {"CN": "Anna Lin", "O": "Example"}
+    assert call("POST", f"{path}/parcel", by=viewer).status_code == 403
+    assert call("POST", f"{path}/parcel", scopes=["ca:read"]).status_code in (401, 403)
+    file = call("POST", f"{path}/parcel")
+    assert b"ENCRYPTED PRIVATE KEY" in file.content
+    gone = call("POST", f"{path}/parcel")
+    assert gone.status_code == 410 and "downloaded already" in gone.json()["detail"]
+    assert call("GET", path).json()["parcel"]["state"] == "downloaded"
+    waiting = call("POST", "/certificates/orders", body).json()
+    ended = call("POST", f"/certificates/orders/{waiting['id']}/cancel").json()
+    assert (ended["state"], ended["reason_code"]) == ("refused", "cancelled")
