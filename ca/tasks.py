@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
 from celery import shared_task
 from django.utils import timezone
 
-from ca import authorities, bulk, due, issuance, notices, parcels, responders, revocation
+from ca import authorities, bulk, due, issuance, keystore, notices, parcels, responders, revocation
 from ca import importing as _importing  # noqa: F401 - it registers how an import is carried out
 from ca.models import Batch, Ceremony, Issuer, Order, Parcel, Responder, RevocationList
 from core import leases
@@ -54,22 +58,35 @@ def make_authority(pk: int) -> None:
         authorities.make(ceremony=ceremony, at=at, clock=timezone.now)
 
 
-@shared_task(name=revocation.SIGN_LIST, ignore_result=True)
+@contextmanager
+def _again_soon(row: leases.Leased) -> Iterator[None]:
+    """A key that cannot be used now, on a token for example: the row waits a minute, not a whole
+    lease, and the log gets a line (`throws`), not a traceback."""
+    try:
+        yield
+    except keystore.KeyUnusable:
+        leases.save(row, lease_until=timezone.now() + timedelta(seconds=leases.SECONDS))
+        raise
+
+
+@shared_task(name=revocation.SIGN_LIST, ignore_result=True, throws=(keystore.KeyUnusable,))
 def sign_list(pk: int) -> None:
     at = timezone.now()
     listed = leases.claim(RevocationList.objects.due(at), pk, worker=leases.worker_name(), at=at)
     if listed is not None:
-        revocation.renew_list(listed=listed, by=None, at=at)
+        with _again_soon(listed):
+            revocation.renew_list(listed=listed, by=None, at=at)
 
 
-@shared_task(name=responders.RENEW_RESPONDER, ignore_result=True)
+@shared_task(name=responders.RENEW_RESPONDER, ignore_result=True, throws=(keystore.KeyUnusable,))
 def renew_responder(pk: int) -> None:
     """`pk` is the issuer's: the first time there is no responder yet."""
     at = timezone.now()
     row = responders.row_of(Issuer.objects.get(pk=pk), at=at)
     held = leases.claim(Responder.objects.due(at), row.pk, worker=leases.worker_name(), at=at)
     if held is not None:
-        responders.renew(responder=held, by=None, at=at)
+        with _again_soon(held):
+            responders.renew(responder=held, by=None, at=at)
 
 
 @shared_task(name="ca.collect_notices", ignore_result=True)

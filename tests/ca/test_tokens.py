@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.urls import reverse
+from django.utils import timezone
 
 from ca import authorities, issuance, keys, keystore, revocation, tasks, tokens, wording
 from ca.models import Ceremony, Issuer, Responder, RevocationList
 from ca.rehearsal import NotMade
-from core import seal
+from core import leases, seal
 from tests.ca.conftest import PASSPHRASE, make, request_for, wish
 
 LIBRARIES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
@@ -354,6 +355,7 @@ def test_without_the_token_an_order_is_refused_and_a_list_waits(owner, now, monk
                 tasks.sign_list(listed.pk)
             listed.refresh_from_db()
             assert listed.stale_at is not None
+            assert listed.lease_until < timezone.now() + timedelta(seconds=leases.SECONDS + 1)
         assert ordered(issuer, owner, now).state == "issued"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from ca import revocation
+from ca import keystore, revocation
 from ca.management.base import AuthorityCommand, Refused, certificate_with, described
 from core import inline
 
@@ -49,7 +49,7 @@ its root's list, which needs the passphrase: see ./run manage crl --help.
         issuer = certificate.issuer
         try:
             listed = self.list_of(issuer)
-        except (Refused, inline.NotCarriedOut):
+        except (Refused, keystore.KeyUnusable, inline.NotCarriedOut):
             self.warn("list_waits")
             return None
         if listed.stale_at is not None:
