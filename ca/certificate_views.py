@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from ca import describe, export, profiles, renewal, revocation, wording
+from ca import describe, export, preparation, profiles, renewal, revocation, wording
 from ca.forms.certificates import RevokeForm
 from ca.models import Certificate, Order
 from core import roles
@@ -52,7 +52,8 @@ def labelled(fields: list[describe.Field]) -> list[dict[str, Any]]:
 @requires("ca.view")
 def certificate(request: HttpRequest, pk: int) -> HttpResponse:
     """All that a certificate says, its chain, and its downloads."""
-    found = get_object_or_404(Certificate.objects.select_related("issuer"), pk=pk)
+    rows = Certificate.objects.select_related("issuer", "renews")
+    found = get_object_or_404(rows.prefetch_related("renewals", "renewal_orders"), pk=pk)
     parsed = found.parsed
     return render(
         request,
@@ -60,15 +61,15 @@ def certificate(request: HttpRequest, pk: int) -> HttpResponse:
         {
             "certificate": found,
             "state": state_of(found),
-            "profile": wording.PROFILES.get(found.profile, found.profile),
+            "profile": preparation.profile_label(found.profile),
             "fingerprint": describe.hexed(found.fingerprint_sha256),
             "fields": labelled(describe.fields(describe.of_certificate(parsed))),
             "fingerprints": labelled(describe.fingerprints(parsed)),
             "chain": list(reversed(found.authorities())),
             "is_authority": found.profile in profiles.AUTHORITY_PROFILES,
-            "order": Order.objects.filter(certificate=found).first(),
+            "order": Order.objects.filter(certificate=found).select_related("requested_by").first(),
             "revocation": _revocation(request, found),
-            "renewals": found.renewals.order_by("pk"),
+            "renewals": sorted(found.renewals.all(), key=lambda each: each.pk),
             "renewal": _renewal(request, found),
         },
     )
@@ -86,7 +87,7 @@ def _renewal(request: HttpRequest, found: Certificate) -> dict[str, Any]:
         possible = False
     return {
         "possible": possible,
-        "order": found.renewal_orders.open().first(),
+        "order": renewal.under_way_of(found),
         "may_supersede": renewal.may_supersede(found, at=now),
     }
 

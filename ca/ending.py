@@ -95,16 +95,11 @@ def page_of(parameters: Mapping[str, str], *, at: datetime) -> Page:
 
 
 def describe(rows: Sequence[Certificate], *, at: datetime, revoked: set[int]) -> list[Due]:
-    """What is to be said of each; three queries for all of them."""
+    """What is to be said of each; two queries for all of them."""
     newer = replacements(rows, at=at)
-    orders = {
-        each.renews_id: each
-        for each in Order.objects.filter(renews__in=rows).order_by()
-        if not each.is_final
-    }
-    ways = dict(
-        Order.objects.filter(certificate__in=rows).order_by().values_list("certificate", "way")
-    )
+    known = Order.objects.filter(Q(renews__in=rows) | Q(certificate__in=rows)).order_by()
+    orders = {each.renews_id: each for each in known if not each.is_final}
+    ways = {each.certificate_id: each.way for each in known if each.certificate_id}
     found = []
     for row in rows:
         issuer = row.issuer

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -81,17 +81,17 @@ def recipients() -> list[Operator]:
 
 
 def standing(at: datetime) -> Standing:
-    open_ones = Notice.objects.filter(sent_at=None).order_by("pk")
-    troubled = open_ones.exclude(problem="").first()
+    # What waits comes first, then what was sent last.
+    newest = Notice.objects.order_by(F("sent_at").desc(nulls_first=True), "pk")
+    rows = list(newest.only("sent_at", "problem", "next_try_at")[:MOST_NAMED])
+    waiting = [each for each in rows if each.sent_at is None]
+    troubled = next((each for each in waiting if each.problem), None)
     return Standing(
         configured=is_configured(),
         sender=settings.DEFAULT_FROM_EMAIL,
         recipients=len(recipients()),
-        last_sent_at=Notice.objects.exclude(sent_at=None)
-        .order_by("-sent_at")
-        .values_list("sent_at", flat=True)
-        .first(),
-        waiting=open_ones.count(),
+        last_sent_at=next((each.sent_at for each in rows if each.sent_at is not None), None),
+        waiting=len(waiting),
         problem=troubled.problem if troubled else "",
         next_try_at=troubled.next_try_at if troubled else None,
     )

@@ -101,7 +101,7 @@ def check(certificate: Certificate, *, at: datetime) -> None:
         )
     if certificate.state == Certificate.SUPERSEDED:
         raise NotRenewable("renewal_superseded", name=certificate.title)
-    under_way = certificate.renewal_orders.open().first()
+    under_way = under_way_of(certificate)
     if under_way is not None:
         raise NotRenewable("renewal_under_way", name=certificate.title, order=under_way.pk)
     newer = replacement_of(certificate, at=at)
@@ -112,7 +112,13 @@ def check(certificate: Certificate, *, at: datetime) -> None:
 
 def replacement_of(certificate: Certificate, *, at: datetime) -> Certificate | None:
     """The newest valid certificate that was made in its place."""
-    return next((each for each in certificate.renewals.order_by("-pk") if each.is_valid(at)), None)
+    valid = [each for each in certificate.renewals.all() if each.is_valid(at)]
+    return max(valid, key=lambda each: each.pk, default=None)
+
+
+def under_way_of(certificate: Certificate) -> Order | None:
+    """The open order for its successor; the database allows one."""
+    return next((each for each in certificate.renewal_orders.all() if not each.is_final), None)
 
 
 def signed_by(certificate: Certificate) -> Issuer:

@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_GET, require_POST
 
-from ca import ending, issuance, notices, parcels, preparation, renewal, wording
+from ca import ending, issuance, notices, parcels, preparation, renewal
 from ca.forms.renewals import RenewForm
 from ca.models import Certificate, Issuer, Order
 from ca.wording.renewal import due_reasons
-from core.access import requires
+from core import roles
+from core.access import NotAllowed, requires
 
 
 @require_GET
@@ -37,7 +38,7 @@ def due(request: HttpRequest) -> HttpResponse:
                 for each in (ending.authorities(now) if first else [])
             ],
             "mail": notices.standing(now),
-            "has_certificates": Certificate.objects.leaves().exists(),
+            "has_certificates": bool(page.rows) or Certificate.objects.leaves().exists(),
         },
     )
 
@@ -53,6 +54,9 @@ def _lists(due: ending.DueAuthority) -> bool:
 def renew(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the next certificate: names, profile and issuer are the old one's."""
     found = get_object_or_404(Certificate.objects.select_related("issuer"), pk=pk)
+    needed = preparation.permission(found.profile)
+    if not roles.may(request.user, needed):  # type: ignore[arg-type]
+        raise NotAllowed(needed)
     now = timezone.now()
     made_by = Order.objects.filter(certificate=found).first()
     form = RenewForm(request.POST or None, request.FILES or None, order=made_by)
@@ -84,7 +88,7 @@ def renew(request: HttpRequest, pk: int) -> HttpResponse:
         "on_host": made_by is not None and made_by.way == Order.HOST,
         "issuer": renewal.signed_by(found),
         "able": renewal.signed_by(found).able_to_issue(now),
-        "profile": wording.PROFILES.get(found.profile, found.profile),
+        "profile": preparation.profile_label(found.profile),
         "has_issuer": Issuer.objects.able_to_issue(now).exists(),
     }
     return render(request, "ca/renew.html", context, status=422 if form.errors else status)

@@ -126,9 +126,10 @@ def due(request: HttpRequest, after: str = "") -> DuePageOut:
 @router.post("/certificates/{pk}/renew", auth=Token("ca:issue"), response={202: OrderOut})
 def renew(request: HttpRequest, pk: int, body: RenewalIn) -> Status[OrderOut]:
     """Ask for the next certificate: names, profile and issuer are the old one's."""
-    operator = operator_of(request, "ca.issue")
+    found = get_object_or_404(Certificate, pk=pk)
+    operator = operator_of(request, preparation.permission(found.profile))
     order = renewal.request(
-        certificate=get_object_or_404(Certificate, pk=pk),
+        certificate=found,
         way=body.way,
         csr_pem=preparation.read_csr(body.csr).pem if body.csr else None,
         days=body.days,

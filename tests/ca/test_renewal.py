@@ -388,3 +388,15 @@ def test_the_calls(old, owner, viewer, client, now) -> None:  # type: ignore[no-
     answer = post(f"/api/v1/certificates/{new.pk}/supersede", {}, allowed)
     assert answer.json() == {"id": old.pk, "state": "superseded", "superseded_by": new.pk}
     assert post(f"/api/v1/certificates/{new.pk}/supersede", {}, allowed).status_code == 409
+
+
+def test_a_page_asks_the_database_no_more_than_ten_times(  # type: ignore[no-untyped-def]
+    old, issuing, owner, now, signed_in, django_assert_max_num_queries
+) -> None:
+    for _more in range(3):
+        aged(signed(issuing, owner, now), left=5)
+    fulfilled(renewal.request(certificate=old, way=renewal.SAME_KEY, by=owner, at=now))
+    for page in (reverse("ca:due"), reverse("ca:certificate", args=[old.pk])):
+        signed_in.get(page)
+        with django_assert_max_num_queries(10):
+            assert signed_in.get(page).status_code == 200
