@@ -74,8 +74,8 @@ class CertificateQuerySet(Searchable, models.QuerySet["Certificate"]):  # type: 
         """Those whose name or subject has every word of `text` in it, or whose serial number or
         fingerprint begins with it (see `ca.sought`).
 
-        `by_end`: the rows will be read in the order of their end. What very many have is then
-        read off the index in that order (`is_by_place`).
+        `by_end`: the rows will be read in the order of their end, which the index has
+        (`is_by_place`).
         """
         asked = sought.read(text)
         if asked.is_nothing:
@@ -83,9 +83,9 @@ class CertificateQuerySet(Searchable, models.QuerySet["Certificate"]):  # type: 
         numbered = self._numbered(asked) if asked.number else None
         if not asked.groups:
             return self.none() if numbered is None else self.filter(numbered)
-        hits = self.hits(asked.groups)
-        if hits is None and by_end and numbered is None:
+        if by_end and numbered is None:
             return self.by_place(asked.groups)
+        hits = self.hits(asked.groups)
         worded = like(SEARCH, asked.groups)
         if hits is not None:
             worded &= Q(pk__in=hits)

@@ -14,7 +14,6 @@ from core import search
 
 pytestmark = pytest.mark.django_db
 INDEXED = (Certificate, Mailbox)
-sqlite = pytest.mark.skipif("connection.vendor != 'sqlite'")
 
 
 @pytest.mark.parametrize("model", INDEXED)
@@ -57,6 +56,8 @@ def test_the_expression() -> None:
     assert search._match([["mail"], ["abc", 'x"yz']]) == (
         '(("mai" AND "ail")) AND (("abc") OR ("x""y" AND """yz"))'
     )
+    assert search._match([["host12.example.test"]]).count("AND") == 3, "digits first, and a few"
+    assert '"t12"' in search._match([["host12.example.test"]])
     assert search._match([["ab"]]) == "", "too short for the index: LIKE"
     assert search._match([["abc", "ab"]]) == "", "one of a group is too short: the group is LIKE's"
 
