@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import overload
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -81,6 +82,16 @@ def check_leaf(public_key: PublicKeyTypes) -> CertificatePublicKeyTypes:
     if isinstance(public_key, ed25519.Ed25519PublicKey):
         raise BadKey("key_kind", label(public_key))
     return check(public_key)
+
+
+@overload
+def signing_hash(
+    public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+) -> hashes.SHA256 | hashes.SHA384: ...
+
+
+@overload
+def signing_hash(public_key: PublicKeyTypes) -> hashes.SHA256 | hashes.SHA384 | None: ...
 
 
 def signing_hash(public_key: PublicKeyTypes) -> hashes.SHA256 | hashes.SHA384 | None:
