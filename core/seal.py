@@ -104,9 +104,11 @@ def _load(rings: Iterable[str], data: Path, *, all_of_them: bool) -> None:
             _held[ring] = _parse((folder / f"{ring}.key").read_text())
     with contextlib.suppress(*passed_over):
         _signer_public = base64.b64decode((folder / "signer.pub").read_text())
-    pin = folder / "pkcs11.pin"
-    if AUTHORITY in _held and pin.is_file():
-        _token_pin = pin.read_text().strip()
+    if AUTHORITY in _held:
+        # A file that cannot be read is no reason for the signer not to start: only the token's
+        # keys need it, and their refusals name it.
+        with contextlib.suppress(OSError):
+            _token_pin = (folder / "pkcs11.pin").read_text(errors="replace").strip()
 
 
 def held() -> Iterable[str]:

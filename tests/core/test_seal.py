@@ -74,3 +74,31 @@ def test_key_files_are_private_and_made_once(data: Path) -> None:
     assert {p.name: p.read_text() for p in (data / "keys").iterdir()} == before
     assert all(p.stat().st_mode & 0o077 == 0 for p in (data / "keys").iterdir())
     assert (data / "keys").stat().st_mode & 0o077 == 0
+
+
+def test_the_pin_of_a_token_is_the_signers(data: Path) -> None:
+    pin = data / "keys" / "pkcs11.pin"
+    seal.load("sign", data)
+    assert seal.token_pin() == ""
+    pin.write_text("271828\n")
+    seal.load("sign", data)
+    assert seal.token_pin() == "271828"
+    for role in ("web", "work"):
+        seal.load(role, data)
+        with pytest.raises(seal.KeyNotHeld):
+            seal.token_pin()
+    pin.write_bytes(b"\xff\n")  # not a reason for the signer not to start
+    seal.load("sign", data)
+    assert seal.token_pin()
+
+
+def test_a_command_holds_what_its_user_may_read(data: Path) -> None:
+    (data / "keys" / "authority.key").unlink()
+    with pytest.raises(FileNotFoundError):
+        seal.load("all", data)
+    seal.load_readable(data)
+    assert "signer" in seal.held() and "authority" not in seal.held()
+    seal.load_readable(data.parent)
+    assert not list(seal.held())
+    with pytest.raises(seal.KeyNotHeld):
+        seal.seal_for_signer(b"a passphrase", context="anything")
