@@ -5,7 +5,10 @@ from __future__ import annotations
 import html
 import json
 import logging
+import os
+import signal
 import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from ca.models import Certificate, Issuer, Order, Parcel
 from core import leases
 from core.api_auth import create_token
 from core.models import AuditEvent
+from tests.ca import killed_signer
 from tests.ca.conftest import request_for
 
 pytestmark = pytest.mark.django_db
@@ -267,6 +271,35 @@ def test_a_signer_that_dies_at_any_step_leaves_all_or_nothing(
     assert order.certificate is not None and order.certificate.serial == serials[-1]
     assert len(set(serials)) == len(serials), "each signature has a serial of its own"
     assert Certificate.objects.count() == before + 1 and Parcel.objects.count() == 1
+
+
+def test_kill_9_at_any_step_leaves_all_or_nothing(tmp_path: Path) -> None:
+    """The same with real processes, a real signal and a database in a file."""
+    environment = {key: value for key, value in os.environ.items() if "DATABASE" not in key}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.ca.killed_signer"],
+        env=environment | {"MAILADMIN_DATA": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    *steps, last = (json.loads(line) for line in done.stdout.splitlines())
+    assert len(steps) == len(killed_signer.STEPS)
+    for said in steps:
+        assert said == {
+            "step": said["step"],
+            "signal": signal.SIGKILL,
+            "state": Order.SIGNING,
+            "certificates": 0,
+            "parcels": 0,
+            "issued": 0,
+            "then": Order.ISSUED,
+            "certificates_then": 1,
+            "parcels_then": 1,
+        }
+    assert len(set(last["serials"])) == len(last["serials"]) == len(steps)
 
 
 def test_a_serial_that_was_given_out_is_never_stored_twice(
