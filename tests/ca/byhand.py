@@ -39,6 +39,10 @@ authorityKeyIdentifier = issuer:always
 """
 
 
+# Until the tests end.
+_FOLDER = tempfile.TemporaryDirectory(prefix="mailadmin-byhand-", ignore_cleanup_errors=True)
+
+
 def openssl(*arguments: str, cwd: Path, given: bytes | None = None) -> bytes:
     return subprocess.run(
         ["openssl", *arguments], cwd=cwd, input=given, capture_output=True, check=True
@@ -85,7 +89,7 @@ class ByHand:
 
 @functools.cache
 def by_hand() -> ByHand:
-    folder = Path(tempfile.mkdtemp(prefix="mailadmin-byhand-"))
+    folder = Path(_FOLDER.name)
     made = ByHand(folder)
     (folder / "ca.cnf").write_text(CONFIG)
     secret = f"pass:{PASSPHRASE}"
