@@ -32,7 +32,7 @@ HOLD = "certificateHold"
 UNSEEN = timedelta(minutes=10)
 # Before any revocation.
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
-# A list of a million entries takes about ten seconds, on a slow machine longer.
+# A list of a million entries takes about ten seconds, on a busy machine much longer.
 LEASE_SECONDS = 600
 # What a certificate can be revoked for. A hold is its own verb; "removeFromCRL" is no reason.
 REASONS = (
@@ -190,7 +190,8 @@ def _taken_off(issuer: Issuer, *, ended_after: datetime, since: datetime) -> Ite
 
 
 def _changed(issuer: Issuer, *, since: datetime, at: datetime) -> Iterator[crl.Revoked]:
-    """What was revoked, held or released since."""
+    """What was revoked, held or released since a list was signed; a little more does no harm."""
+    since -= UNSEEN
     ended_after = at - timedelta(days=crl.DAYS)
     yield from _on_lists(issuer, ended_after=ended_after, since=since)
     yield from _taken_off(issuer, ended_after=ended_after, since=since)
@@ -231,7 +232,8 @@ def renew_list(*, listed: RevocationList, by: Operator | None, at: datetime) -> 
     does not say yet, its delta says.
     """
     issuer, certificate, number = listed.issuer, listed.issuer.parsed, listed.next_number
-    leases.renew(listed, at=at, seconds=LEASE_SECONDS)
+    if max(listed.entries, listed.delta_entries) > crl.SMALL:
+        leases.renew(listed, at=at, seconds=LEASE_SECONDS)
     lags = any(True for _ in _changed(issuer, since=listed.this_update, at=at))
     full = None
     if listed.full_is_due(at, lags=lags):
@@ -239,7 +241,7 @@ def renew_list(*, listed: RevocationList, by: Operator | None, at: datetime) -> 
             issuer=issuer, certificate=certificate, number=number, at=at, days=crl.DAYS
         )
     base, base_at = listed.base_for_delta(at)
-    changed = _changed(issuer, since=base_at - UNSEEN, at=at)
+    changed = _changed(issuer, since=base_at, at=at)
     delta = crl.prepare_delta(issuer=certificate, number=number, base=base, changed=changed, at=at)
     key = keystore.load(issuer.key_sealed, key_id=issuer.key_id, token=issuer.token)
     fields = _delta_fields(delta, key.issue_list(delta), base_at)

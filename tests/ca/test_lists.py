@@ -222,7 +222,11 @@ def test_a_revocation_stored_late_is_on_the_delta(issuing, leaf, owner, now, mon
     revocation.revoke(
         certificate=leaf, reason="superseded", by=owner, at=now - timedelta(seconds=5)
     )
-    assert int(leaf.serial, 16) in said_of(delta_of(sign(issuing)))
+    listed = sign(issuing)
+    assert int(leaf.serial, 16) in said_of(delta_of(listed))
+    assert int(leaf.serial, 16) not in said_of(full_of(listed))
+    # and does not wait for half of the full list's life
+    assert listed.renew_at == listed.this_update + crl.LARGE_EVERY
 
 
 def test_what_has_expired_is_on_one_more_list(issuing, leaf, owner, now) -> None:  # type: ignore[no-untyped-def]
