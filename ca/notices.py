@@ -106,6 +106,12 @@ def _reached(at: datetime) -> Q:
     return found
 
 
+def problem() -> str:
+    """What keeps notices from being sent, "" for nothing."""
+    troubled = Notice.objects.filter(sent_at=None).exclude(problem="").order_by("pk").first()
+    return troubled.problem if troubled else ""
+
+
 def _is_untold(certificate: Certificate, at: datetime) -> bool:
     days = lifetimes.threshold(certificate.not_after, at=at)
     told = certificate.noticed_days

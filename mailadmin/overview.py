@@ -97,10 +97,10 @@ def authority_needs(hosts: list[Host], at: datetime) -> list[Need]:
         }
         text = _("They end soon, or their authority does. The page says why, and what to do.")
         found.append(Need("warning", title, text, page, _("Look")))
-    mail = notices.standing(at)
-    if mail.problem:
+    problem = notices.problem()
+    if problem:
         title = _("Notices by mail cannot be sent")
-        found.append(Need("warning", title, mail.problem, reverse("mail_settings"), _("Look")))
+        found.append(Need("warning", title, problem, page, _("Look")))
     return found
 
 

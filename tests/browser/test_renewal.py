@@ -69,6 +69,12 @@ def test_from_due_to_superseded(browse, live_server, watch, sign_in, world, dres
     problems += examine(page, watch, f"{dressing}/due-renewed")
     page.locator(f"a[href='/certificates/{order.certificate_id}/']").last.click()
     problems += examine(page, watch, f"{dressing}/renewed")
+    page.locator(".page-header details.menu summary").click()
+    menu = page.locator(".page-header .menu-body")
+    problems += examine(page, watch, f"{dressing}/forms")
+    box = menu.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= page.viewport_size["width"], box
+    page.locator(".page-header details.menu summary").click()
     page.locator("[data-dialog=supersede]").click()
     page.locator("dialog[open] button:not([data-close])").click()
     page.locator(".alert-success").wait_for()

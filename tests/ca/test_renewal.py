@@ -11,9 +11,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from ca import ending, issuance, renewal, revocation, tasks
-from ca.models import Certificate, Issuer, Order, RevocationList
+from ca.models import Certificate, Issuer, Notice, Order, RevocationList
 from core.api_auth import create_token
 from core.models import AuditEvent
+from mailadmin import overview
 from tests.ca.conftest import request_for
 
 pytestmark = pytest.mark.django_db
@@ -400,3 +401,22 @@ def test_a_page_asks_the_database_no_more_than_ten_times(  # type: ignore[no-unt
         signed_in.get(page)
         with django_assert_max_num_queries(10):
             assert signed_in.get(page).status_code == 200
+
+
+def test_the_overview_says_what_is_due(old, issuing, owner, now) -> None:  # type: ignore[no-untyped-def]
+    looked = overview.look(at=now)
+    assert looked.has_root
+    assert [(need.kind, need.title, need.url) for need in looked.needs] == [
+        ("warning", "1 certificate is due", reverse("ca:due"))
+    ]
+    RevocationList.objects.filter(issuer=issuing.parent).update(stale_at=now)
+    Notice.objects.create(
+        certificates=[], recipients=[owner.pk], made_at=now, next_try_at=now, problem="550 no"
+    )
+    titles = {need.title: need.text for need in overview.look(at=now).needs}
+    assert titles["Notices by mail cannot be sent"] == "550 no"
+    assert "the last revocation" in titles["The authority “Example Root” needs you"]
+    fulfilled(renewal.request(certificate=old, way=renewal.SAME_KEY, by=owner, at=now))
+    new = Certificate.objects.get(renews=old)
+    renewal.supersede(certificate=new, by=owner, at=timezone.now())
+    assert "1 certificate is due" not in {need.title for need in overview.look(at=now).needs}
