@@ -22,7 +22,7 @@ PEERS = Path(os.environ.get("MAILADMIN_PEERS") or CHECKOUT.parent / "shared" / "
 
 
 def apart(module: str) -> Iterator[str]:
-    """The lines of `python -m benchmarks.MODULE`: `manage.py bench` has a console's own settings."""
+    """The lines of `python -m benchmarks.MODULE`: `manage.py bench` has a console's settings."""
     command = [sys.executable, "-m", f"benchmarks.{module}"]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None

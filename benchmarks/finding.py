@@ -1,9 +1,10 @@
-"""The list of certificates over a million rows: how long a page takes on the server, and its queries.
+"""The list of certificates over a million rows: how long a page takes on the server, its queries.
 
     python -m benchmarks.finding [how many]        or  manage.py bench finding
 
 The rows are copies of one really signed certificate, each with names, numbers and an end of its
-own, in a database of their own (see `benchmarks.ca_console`). Pages are asked for by Django's test client, signed in, middleware included.
+own, in a database of their own (see `benchmarks.ca_console`). Pages are asked for by Django's test
+client, signed in, middleware included. django-ca's list of as many is measured in the same run.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ HOW_MANY = 1_000_000
 ROUNDS = 20
 CHUNK = 5000
 COLUMNS = (
-    "issuer_id profile state serial subject names key_id key_label fingerprint_sha256 "
-    "fingerprint_sha1 not_before not_after issued_at pem search revoked_at revocation_reason"
-).split()
+    "issuer_id", "profile", "state", "serial", "subject", "names", "key_id", "key_label",
+    "fingerprint_sha256", "fingerprint_sha1", "not_before", "not_after", "issued_at", "pem",
+    "search", "revoked_at", "revocation_reason",
+)  # fmt: skip
 
 # What is asked for, and what it stands for.
 PAGES = {
@@ -110,6 +112,9 @@ def fill(count: int, at: datetime) -> tuple[Any, float]:
     marks = ", ".join(["%s"] * len(COLUMNS))
     statement = f"INSERT INTO ca_certificate ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608
     adapt = connection.ops.adapt_datetimefield_value
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA cache_size = -400000")  # only to fill it: 400 MB
     begin = time.perf_counter()
     chunk: list[tuple[object, ...]] = []
     source = rows(template, second.pk, count, at)
@@ -171,16 +176,17 @@ def pages(count: int, at: datetime) -> Iterator[str]:
         "fingerprint": last.fingerprint_sha256[:16],
     }
     worst = 0.0
-    for what, query in PAGES.items():
+    following = lists.page_of(lists.Asked(), {}, at=at).next
+    # The number on the tab "Due" is kept for a minute: what it costs once is a line of its own.
+    begin = time.perf_counter()
+    client.get("/certificates/")
+    yield f"{'the first of all':28} {(time.perf_counter() - begin) * 1000:7.1f} ms"
+    for what, query in {**PAGES, "second page": f"after={following}"}.items():
         address = "/certificates/?" + query.format(**values)
         middle, p95, queries, shown = measure(client, address)
         worst = max(worst, p95)
-        yield f"{what:28} {middle:7.1f} ms  p95 {p95:7.1f} ms  {queries:2} queries  {shown:3} rows"
-    following = lists.page_of(lists.Asked(), {}, at=at).next
-    address = f"/certificates/?after={following}"
-    middle, p95, queries, shown = measure(client, address)
-    yield f"{'second page':28} {middle:7.1f} ms  p95 {p95:7.1f} ms  {queries:2} queries  {shown:3} rows"
-    yield f"{'slowest p95':28} {max(worst, p95):7.1f} ms  (budget 100 ms)"
+        yield f"{what:28} {middle:7.1f} ms  p95 {p95:7.1f} ms  {queries:2} queries {shown:3} rows"
+    yield f"{'slowest p95':28} {worst:7.1f} ms  (budget 100 ms)"
 
 
 def download(count: int) -> Iterator[str]:
@@ -215,11 +221,13 @@ def run() -> Iterator[str]:
 
 
 def measured(count: int) -> Iterator[str]:
-    from django.utils import timezone
-
     with ca_console.made():
+        from django.db import connection
+        from django.utils import timezone
+
         at = timezone.now()
         _template, rate = fill(count, at)
+        connection.close()
         yield f"{count} certificates inserted, {rate:.0f} a second with every index"
         yield from pages(count, at)
         yield from download(count)

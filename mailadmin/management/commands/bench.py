@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-NAMES = ("crl", "finding", "first_light", "ocsp")
+NAMES = ("ca_sign", "crl", "finding", "first_light", "ocsp")
 
 
 class Command(BaseCommand):
@@ -21,11 +21,11 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, name: str, **_options: Any) -> None:
         self.stdout.write(machine())
         try:
-            lines = importlib.import_module(f"benchmarks.{name}").run()
+            for line in importlib.import_module(f"benchmarks.{name}").run():
+                self.stdout.write(line)
+                self.stdout.flush()
         except RuntimeError as error:
             raise CommandError(str(error)) from error
-        for line in lines:
-            self.stdout.write(line)
 
 
 def machine() -> str:
