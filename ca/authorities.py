@@ -157,6 +157,7 @@ def _carry_out(ceremony: Ceremony, passphrase: str, at: datetime, clock: Clock) 
             root.addresses,
             at,
             floor=root.serial_floor,
+            rehearsed=True,
         )
         below = key.issue(linted)
         made = issuer_at_hand(at_hand, wish, parent=root, at=at)

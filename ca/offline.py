@@ -291,7 +291,13 @@ def _sign_subordinate(ceremony: Ceremony, passphrase: str, at: datetime, clock: 
     asked = read_request(wish.csr)
     key = open_key(ceremony, root, passphrase, at, clock)
     _tbs, linted = issuing_to_be_signed(
-        wish, asked.public_key, root.parsed, root.addresses, at, floor=root.serial_floor
+        wish,
+        asked.public_key,
+        root.parsed,
+        root.addresses,
+        at,
+        floor=root.serial_floor,
+        rehearsed=True,
     )
     signed = key.issue(linted)
     made = new_issuer(

@@ -154,6 +154,25 @@ def test_levels_are_counted(root, owner, now) -> None:  # type: ignore[no-untype
     assert refused.value.code == "path_length_none"
 
 
+def test_a_life_that_just_fitted_when_it_was_asked_for(root, owner, now) -> None:  # type: ignore[no-untyped-def]
+    middle = below(root, owner, now, authority("Middle", levels=1), PASSPHRASE)
+    at = now.replace(microsecond=0)
+    ceremony = authorities.request_issuing(
+        under=middle, wish=authority("Lower"), by=owner, at=at - timedelta(seconds=1)
+    )
+    later = at + timedelta(minutes=50)
+    held = leases.claim(Ceremony.objects.due(later), ceremony.pk, worker="w", at=later)
+    authorities.make(ceremony=held, at=later, clock=lambda: later)
+    ceremony.refresh_from_db()
+    assert ceremony.state == Ceremony.DONE, ceremony.reason
+    assert ceremony.made.certificate.not_after <= middle.certificate.not_after
+    with pytest.raises(authorities.NotMade) as refused:
+        authorities.request_issuing(
+            under=middle, wish=authority("Late"), by=owner, at=at + timedelta(days=3)
+        )
+    assert (refused.value.code, refused.value.field) == ("days_long", "issuing_days")
+
+
 @pytest.mark.parametrize(
     ("permitted", "unconstrained", "code"),
     [
