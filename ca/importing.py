@@ -103,13 +103,14 @@ def request_import(
     """Ask the signer to take the authority over. `passphrase` opens the key file ("" where it is
     not encrypted); the key is kept under `new_passphrase`, or under the same one where that is
     good enough."""
-    name = _checked_name(name)
-    secret = _kept_under(key, passphrase, new_passphrase, name)
     try:
-        origin = wishes.normal_origin(origin)
-    except wishes.BadOrigin as error:
-        raise ImportRefused(error.code, field="origin", value=error.value) from error
-    looked = look(certificate=certificate, serial=serial, issued=issued, at=at)
+        name = _checked_name(name)
+        secret = _kept_under(key, passphrase, new_passphrase, name)
+        origin = _checked_origin(origin)
+        looked = look(certificate=certificate, serial=serial, issued=issued, at=at)
+    except ImportRefused as refusal:
+        _record_refusal(name, refusal, by=by, at=at)
+        raise
     upload = uuid.uuid4()
     wish = {
         "root": {"name": name},
@@ -174,6 +175,27 @@ def _request(
         by=by,
         at=at,
     )
+
+
+def _record_refusal(
+    name: str, refusal: ImportRefused, *, by: Operator | None, at: datetime
+) -> None:
+    """Who tried to bring in what, and why it was not: a forgeable root is worth knowing of."""
+    with transaction.atomic():
+        audit.record(
+            by=by,
+            at=at,
+            action="ca.import.refused",
+            subject=name,
+            detail={"reason": refusal.code, "file": refusal.field, **refusal.detail},
+        )
+
+
+def _checked_origin(origin: str) -> str:
+    try:
+        return wishes.normal_origin(origin)
+    except wishes.BadOrigin as error:
+        raise ImportRefused(error.code, field="origin", value=error.value) from error
 
 
 def _checked_name(name: str) -> str:

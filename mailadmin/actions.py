@@ -46,6 +46,7 @@ WORDS = {
     "ca.certificate.served": _("Certificate seen in use"),
     "ca.certificate.superseded": _("Certificate replaced"),
     "ca.certificates.imported": _("Certificates from elsewhere taken over"),
+    "ca.import.refused": _("Import of an authority refused"),
     "ca.list.signed": _("Revocation list signed"),
     "ca.notice.test_requested": _("Test mail asked for"),
     "ca.order.csr_submitted": _("Certificate request handed in"),

@@ -175,6 +175,10 @@ def test_what_is_refused_at_once(changes, field, code, files, owner, now) -> Non
         asked(files, owner, now, **changes)
     assert (refused.value.field, refused.value.code) == (field, code)
     assert refused.value.sentence != code, "every code has its sentence"
+    if code != "passphrase_short":
+        logged = AuditEvent.objects.get()
+        assert (logged.action, logged.actor) == ("ca.import.refused", owner)
+        assert logged.detail["reason"] == code and PASSPHRASE not in str(logged.detail)
     assert not Ceremony.objects.exists() and not Imported.objects.exists()
 
 
