@@ -380,6 +380,24 @@ def test_pkilint_finds_nothing(issuing, leaf, owner, now) -> None:  # type: igno
         assert pkilint_of(bytes(der)) == []
 
 
+def test_nss_refuses_what_is_on_a_list(issuing, leaf, owner, now, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    other = leaf_of(issuing, owner, now, "mail2.example.test")
+    revocation.revoke(certificate=leaf, reason="keyCompromise", by=owner, at=now)
+    (tmp_path / "list.der").write_bytes(bytes(sign(issuing).der))
+    pems = {"root": leaf.root_pem, "issuer": leaf.chain_pem, "leaf": leaf.pem, "other": other.pem}
+    database = f"sql:{tmp_path}"
+    run(tmp_path, f"certutil -N -d {database} --empty-password")
+    for name, pem in pems.items():
+        (tmp_path / f"{name}.pem").write_text(pem)
+        trust = "CT,C,C" if name == "root" else ",,"
+        run(tmp_path, f"certutil -A -d {database} -n {name} -t {trust} -i {name}.pem")
+    check = f"certutil -V -d {database} -u V -n"
+    assert "certificate is valid" in run(tmp_path, f"{check} leaf")
+    run(tmp_path, f"crlutil -I -d {database} -t 1 -i list.der")
+    assert "has been revoked" in run(tmp_path, f"{check} leaf")
+    assert "certificate is valid" in run(tmp_path, f"{check} other")
+
+
 @pytest.fixture
 def stranger() -> Client:
     """A client that checks a certificate: no cookie, any name of the host, plain http."""

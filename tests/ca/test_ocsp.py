@@ -618,6 +618,21 @@ def test_gnutls_verifies_the_answer(leaf, issuing, origin, files) -> None:  # ty
     assert "Verifying OCSP Response: Success" in said, said
 
 
+def test_nss_asks(leaf, issuing, owner, now, origin, files) -> None:  # type: ignore[no-untyped-def]
+    """As Thunderbird would, with the responder's address given by hand."""
+    responder = Responder.objects.get().certificate
+    (files / "responder.pem").write_text(responder.pem)
+    database = "sql:" + str(files)
+    run(files, "certutil", "-N", "-d", database, "--empty-password")
+    for name, trust in (("root", "CT,C,C"), ("issuer", ",,"), ("leaf", ",,"), ("responder", ",,")):
+        run(files, *f"certutil -A -d {database} -n {name} -t {trust} -i {name}.pem".split())
+    url = f"{origin}/pki/{issuing.public_id}/ocsp"
+    ask = ("ocspclnt", "-d", database, "-l", url, "-t", "responder", "-S", "leaf")
+    assert 'Check of certificate "leaf" succeeded' in run(files, *ask)
+    revocation.revoke(certificate=leaf, reason="keyCompromise", by=owner, at=now)
+    assert "has been revoked" in run(files, *ask)
+
+
 def pkilint_of(der: bytes) -> list[str]:
     from pkilint import loader, pkix
     from pkilint.pkix import extension, name
