@@ -145,13 +145,27 @@
   const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
   class Refused extends Error {}
 
+  // Signing in again gives the session another token: the form's own is refused then.
+  const newToken = async (body) => {
+    const page = await fetch(form.action, { cache: "no-store" });
+    if (page.redirected) return "signed out";
+    const found = new DOMParser().parseFromString(await page.text(), "text/html")
+      .querySelector("input[name=csrfmiddlewaretoken]")?.value;
+    if (!found || body.get("renewed")) return "";
+    body.set("csrfmiddlewaretoken", found);
+    body.set("renewed", "yes");
+    return "another";
+  };
+
   // Asks until there is an answer: the key is here, so giving up would lose it.
   const ask = async (url, options = {}) => {
     for (;;) {
       let away = "network";
       try {
         const answer = await fetch(url, { ...options, headers: { Accept: "application/json" }, cache: "no-store" });
-        if (answer.redirected || answer.status === 401) away = "session";
+        const token = answer.status === 403 && options.body ? await newToken(options.body) : "";
+        if (token === "another") continue;
+        if (answer.redirected || answer.status === 401 || token) away = "session";
         else if (answer.status === 422 || answer.status === 403 || answer.status === 404) {
           at("browser-away").hidden = true;
           const told = await answer.json().catch(() => ({}));
