@@ -60,7 +60,7 @@ def parse(source: str | bytes, *, authority: bool = False) -> Csr:
 
     `authority`: it is an authority's own, whose key may be Ed25519.
     """
-    raw = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else bytes(source)
+    raw = source.encode("utf-8", "replace") if isinstance(source, str) else bytes(source)
     if len(raw) > MOST_BYTES:
         raise BadRequest("csr_too_big", most=f"{MOST_BYTES // 1024} KiB")
     if not raw.strip():
@@ -91,7 +91,7 @@ def _load(raw: bytes) -> x509.CertificateSigningRequest:
     if not wanted and b"CERTIFICATE" in kinds:
         raise BadRequest("csr_is_certificate")
     if not wanted and blocks:
-        raise BadRequest("csr_not_request", found=kinds[0].decode())
+        raise BadRequest("csr_not_request", found=names.visible(kinds[0].decode()))
     try:
         if wanted:
             request = x509.load_pem_x509_csr(wanted[0])

@@ -35,6 +35,7 @@ PRIVATE_TOPS = frozenset(
 LONGEST_DNS = 253
 LONGEST_LOCAL_PART = 64
 LONGEST_EMAIL = 254
+MOST_SHOWN = 300
 KINDS = frozenset({"dns", "ip", "email"})
 
 # A dot-atom without "*": in a name it would look like a wildcard, which no mail address has.
@@ -54,13 +55,23 @@ EVERY_ADDRESS: tuple[Network, ...] = (
 )
 
 
+def visible(text: str) -> str:
+    """For people, and for rows: what cannot be printed or stored (NUL, half a character) is
+    escaped, and what is very long is cut."""
+    if len(text) > MOST_SHOWN:
+        text = text[:MOST_SHOWN] + "…"
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 class BadName(ValueError):
-    """`code` says what is wrong with `value`; `ca.wording` has the sentences."""
+    """`code` says what is wrong with `value` (made `visible`); `ca.wording` has the sentences."""
 
     def __init__(self, code: str, value: str) -> None:
         super().__init__(f"{code}: {value!r}")
         self.code = code
-        self.value = value
+        self.value = visible(value)
 
 
 @dataclass(frozen=True)

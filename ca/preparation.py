@@ -201,7 +201,9 @@ def read_profile(profile_id: str, *, retired: bool = False) -> profiles.Profile:
     """A built-in profile or an operator's copy; a retired copy only where `retired` says so."""
     if profile_id in profiles.PROFILES:
         return profiles.by_id(profile_id)
-    copy = ProfileCopy.objects.filter(slug=profile_id).first()
+    # PostgreSQL takes neither NUL nor half a character, not even to look for it.
+    plain = profile_id.isascii() and profile_id.isprintable()
+    copy = ProfileCopy.objects.filter(slug=profile_id).first() if plain else None
     if copy is None:
         raise ProfileRefused("profile_unknown", value=profile_id)
     if copy.retired_at is not None and not retired:

@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
-from ca.names import Name, Subtrees, constraints
+from ca.names import Name, Subtrees, constraints, visible
 from ca.profiles import BACKDATE, AuthorityProfile, Profile
 
 # ub-common-name and ub-organization-name, RFC 5280 appendix A.1. The bound is in characters; some
@@ -112,7 +112,7 @@ class BadSubject(ValueError):
     def __init__(self, code: str, value: str) -> None:
         super().__init__(f"{code}: {value!r}")
         self.code = code
-        self.value = value
+        self.value = visible(value)
 
 
 def subject_name(fields: Mapping[str, str]) -> x509.Name:

@@ -106,7 +106,7 @@ def create(request: HttpRequest, body: CopyIn) -> Status[ProfileOut]:
     return Status(201, _copy(made))
 
 
-@router.patch("/profiles/{slug}", auth=Token("ca:issue"), response=ProfileOut)
+@router.patch("/profiles/{slug:slug}", auth=Token("ca:issue"), response=ProfileOut)
 def change(request: HttpRequest, slug: str, body: CopyChange) -> ProfileOut:
     """Edit, retire or take into use again. What was signed before stays as it is."""
     operator = operator_of(request, "ca.manage")

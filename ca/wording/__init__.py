@@ -84,9 +84,11 @@ def sentence(code: str, detail: Mapping[str, Any] | None = None) -> str:
     if known is None:
         return code
     try:
-        return str(known) % detail
+        text = str(known) % detail
     except (KeyError, TypeError):
         return str(known)
+    # What was refused may hold half a character ("\ud800" in JSON), which no page can say.
+    return text.encode("utf-8", "replace").decode()
 
 
 def finding(found: Finding) -> str:

@@ -75,6 +75,7 @@ CUT = request_for("a.example.test")[:200]
         ("csr_unreadable", "garbage"),
         ("csr_unreadable", b"\x30\x82\xff\xff\x00"),
         ("csr_unreadable", "\x00\x01\udcff"),
+        ("csr_unreadable", "\ud800"),
         ("csr_cut", CUT),
         ("csr_is_certificate", a_certificate()),
         ("csr_is_certificate", x509.load_pem_x509_certificate(

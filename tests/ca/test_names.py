@@ -92,6 +92,21 @@ def test_bad_names(text: str, code: str) -> None:
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x00.example.test", "a\\x00.example.test"),
+        ("a\ud800.example.test", "a\\ud800.example.test"),
+        ("a b.test", "a b.test"),
+        ("*" + "a" * 10_000, "*" + "a" * 299 + "…"),
+    ],
+)
+def test_what_was_refused_can_be_shown_and_stored(text: str, shown: str) -> None:
+    with pytest.raises(names.BadName) as refused:
+        names.parse(text)
+    assert refused.value.value == shown
+
+
 SUBTREES = names.parse_subtrees(["Example.TEST", ".corp.test", "192.0.2.0/24", "2001:db8::/32"])
 
 

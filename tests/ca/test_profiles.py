@@ -207,7 +207,7 @@ def test_a_row_outside_the_rails_is_not_used(owner) -> None:  # type: ignore[no-
     assert refused.value.code == "profile_broken"
 
 
-@pytest.mark.parametrize("profile_id", ["root", "subordinate", "nothing", ""])
+@pytest.mark.parametrize("profile_id", ["root", "nothing", "", "a\x00", "\ud800", "王"])
 def test_what_is_no_profile_of_leaves(db: None, profile_id: str) -> None:
     with pytest.raises(preparation.ProfileRefused) as refused:
         preparation.read_profile(profile_id)
@@ -473,6 +473,11 @@ def test_the_api(call, viewer) -> None:  # type: ignore[no-untyped-def]  # noqa:
     assert ProfileCopy.objects.get().retired_at is not None, "all of it or nothing"
     assert call("POST", "/profiles", {"id": "x2", "name": "X", "base": "ocsp"}).status_code == 422
     assert call("PATCH", "/profiles/none", {"days": 3}).status_code == 404
+    assert call("PATCH", "/profiles/a%00b", {"days": 3}).status_code == 404
+    for name in ("nul\x00", "\ud800"):
+        refused = call("POST", "/profiles", {"id": "x3", "name": name})
+        assert refused.status_code == 422 and "plain text" in refused.json()["detail"]
+    assert call("POST", "/profiles", {"id": "\ud800", "name": "X"}).status_code == 422
     body = {"id": "short2", "name": "Short 2"}
     assert call("POST", "/profiles", body, by=viewer).status_code == 403
     assert call("POST", "/profiles", body, scopes=["ca:read"]).status_code in (401, 403)
