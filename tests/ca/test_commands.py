@@ -530,6 +530,9 @@ def test_who_does_it_is_in_the_audit_log(terminal: Terminal, issuer) -> None:  #
         "ca.order.requested",
     )
     assert found == [("local",)]
+    # Such a certificate lets its holder say "not revoked" of any other.
+    responder = ("--issuer", "Example Issuing", "--profile", "ocsp", "--out", "mail7")
+    terminal.refuses("operator_may_not", "issue", *responder, "--as", "operator")
     revoking = ("revoke", issuer["serial"], "--reason", "unspecified", "--as", "operator")
     terminal.refuses("operator_may_not", *revoking)
 

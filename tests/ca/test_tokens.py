@@ -151,11 +151,11 @@ def test_the_keystore_loads_it_once_and_knows_whose_it_is(made, monkeypatch) -> 
     where = made["p256"].where
     key_id = keys.key_id(made["p256"].public_key())
     first = keystore.load(b"", key_id=key_id, token=where)
-    monkeypatch.setattr(tokens, "find", None)
-    assert keystore.load(b"", key_id=key_id, token=where) is first
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(tokens, "find", None)
+        assert keystore.load(b"", key_id=key_id, token=where) is first
     keystore.forget()
-    with pytest.raises(keystore.KeyUnusable):
+    with pytest.raises(keystore.KeyUnusable, match="another authority's"):
         keystore.load(b"", key_id="0" * 64, token=where)
 
 
@@ -213,7 +213,6 @@ def test_a_wrong_pin_is_tried_once(made, monkeypatch) -> None:  # type: ignore[n
     monkeypatch.setattr(pkcs11, "lib", None)
     with refused("token_pin_wrong"):
         sign(key, b"data")
-    monkeypatch.undo()
 
 
 def test_what_is_not_set_up_says_so(made, monkeypatch) -> None:  # type: ignore[no-untyped-def]
