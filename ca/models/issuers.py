@@ -41,12 +41,17 @@ class IssuerQuerySet(models.QuerySet["Issuer"]):
     def able_to_issue(self, at: datetime) -> IssuerQuerySet:
         """Issuing authorities whose key the signer can use without asking anybody; those that
         have a successor come last."""
+        states = (Certificate.REVOKED, Certificate.HELD)
+        fallen = Issuer.objects.all()._with_own().filter(own_state__in=states).values("pk")
         return (
             self.issuing()
             ._with_own()
             .filter(key_kept__in=Issuer.AT_HAND, own_state=Certificate.VALID)
             .filter(retired_at=None)
             .filter(own_end__gt=at, certificate__not_before__lte=at)
+            # One below what was revoked convinces nobody; the instance looks at the whole path.
+            .exclude(parent__in=fallen)
+            .exclude(parent__parent__in=fallen)
             .order_by(models.F("successor_id").asc(nulls_first=True), "name", "pk")
         )
 

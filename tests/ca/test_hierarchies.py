@@ -129,6 +129,7 @@ def test_three_levels_without_a_passphrase_in_the_middle(root, owner, now, opens
         state=Certificate.REVOKED, revoked_at=now
     )
     assert not Issuer.objects.get(pk=lower.pk).able_to_issue(now), "what is above counts too"
+    assert not Issuer.objects.able_to_issue(now).exists(), "and it is not offered"
 
 
 def test_levels_are_counted(root, owner, now) -> None:  # type: ignore[no-untyped-def]
