@@ -451,6 +451,8 @@ def test_an_authority_made_by_hand_crosses_over(terminal: Terminal) -> None:
     taken = terminal.does("import_ca", *whole, "--passphrase-file", "oldpass")
     assert sum(taken["certificates"].values()) == 3 and taken["serial_floor"]
     assert [each["file"] for each in taken["left_out"]] == ["README"]
+    reports = [*taken["noted"], *taken["left_out"]]
+    assert all(each["reason"] not in ("", each["code"]) for each in reports)
     terminal.refuses("name_taken", "import_ca", *whole, "--passphrase-file", "oldpass")
     strict = ("verify", "-x509_strict", "-auth_level", "2", "-check_ss_sig", "-CAfile")
     assert "OK" not in terminal.openssl(*strict, "CA/root.crt", "CA/certs/myhost.crt")

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from ca import importing
+from ca import importing, wording
 from ca.management.base import AuthorityCommand, day, described_authority
 from ca.models import Imported
 from core import terminal
@@ -60,11 +60,12 @@ is where new serial numbers begin.
         counts = ceremony.wish["counts"]
         done = self.ceremony_of(ceremony)
         assert done.root is not None
-        left = Imported.objects.of(done).filter(verdict=Imported.LEFT)
+        found = Imported.objects.of(done)
         return {
             **described_authority(done.root),
             "certificates": counts,
-            "left_out": [{"file": each.source, "code": each.code} for each in left],
+            "noted": [_reported(each) for each in found.filter(verdict=Imported.NOTED)],
+            "left_out": [_reported(each) for each in found.filter(verdict=Imported.LEFT)],
             "serial_floor": done.root.serial_floor,
         }
 
@@ -78,7 +79,16 @@ is where new serial numbers begin.
     def said(self, result: Mapping[str, Any]) -> Iterator[str]:
         yield f"Took over {result['name']} ({result['key']}), until {day(result['not_after'])}."
         counts = result["certificates"]
-        yield "Certificates: " + ", ".join(f"{counts[each]} {each}" for each in counts)
-        for each in result["left_out"]:
-            yield f"  left out: {each['file']} ({each['code']})"
+        yield (
+            f"Certificates: {counts['taken']} taken over, {counts['noted']} with a note, "
+            f"{counts['left']} left out."
+        )
+        for each in (*result["noted"], *result["left_out"]):
+            yield f"  {each['file']}: {each['reason']}"
         yield f'Next, to SHA-256: ./run manage reissue_root "{result["name"]}" --help'
+
+
+def _reported(found: Imported) -> dict[str, str]:
+    """What the report says of a file that was not simply taken over."""
+    reason = wording.sentence(found.code, found.detail)
+    return {"file": found.source, "code": found.code, "reason": reason}
