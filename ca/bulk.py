@@ -41,6 +41,9 @@ MOST = 50_000
 MOST_BYTES = 64 * 1024 * 1024
 # Then the signer looks for what else there is to do: an order shall not wait for a batch.
 SLICE = timedelta(seconds=5)
+# A token signs a few a second: the lease is renewed within a part, looked at every so many.
+LOOK = 20
+RENEW = timedelta(seconds=leases.SECONDS // 4)
 # A batch that brought the signer down so often without a step forward is refused.
 MOST_CLAIMS = 5
 
@@ -173,7 +176,7 @@ def sign(*, batch: Batch, clock: Callable[[], datetime]) -> None:
             return
         try:
             with _no_collection():
-                worked = _work(batch, part, issuer=issuer, rails=rails, key=key, at=at)
+                worked = _work(batch, part, issuer=issuer, rails=rails, key=key, clock=clock)
         except keystore.KeyUnusable as error:
             # A token that stopped answering: what was signed before stays signed.
             _refuse(batch, error.code, {"issuer": issuer.name, **error.detail}, at=at)
@@ -189,12 +192,16 @@ def _work(
     issuer: Issuer,
     rails: profiles.Profile,
     key: keystore.SigningKey,
-    at: datetime,
+    clock: Callable[[], datetime],
 ) -> _Worked:
     """Read, prepare, lint, sign and check every request of a part; nothing is stored."""
     worked = _Worked()
+    at = renewed = clock()
     above_key = issuer.parsed.public_key()
     for index, pem in enumerate(part.requests, part.first):
+        if index % LOOK == 0 and clock() - renewed > RENEW:
+            renewed = clock()
+            leases.renew(batch, at=renewed)
         try:
             asked = preparation.read_csr(pem)
             _tbs, linted = preparation.prepare(

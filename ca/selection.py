@@ -118,7 +118,7 @@ def _move(
             by=by,
             at=at,
             action=_ACTIONS[verb],
-            subject=f"{len(found)}",
+            subject=f"{len(found)} certificates",
             detail={
                 "count": len(found),
                 "reason": fields["revocation_reason"],

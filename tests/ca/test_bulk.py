@@ -194,6 +194,25 @@ def test_it_gives_way_to_other_work(
     assert Batch.objects.due(timezone.now()).filter(pk=batch.pk).exists()
 
 
+def test_a_slow_key_keeps_its_lease(asked, requests, now, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """A part on a token may take longer than a lease."""
+    monkeypatch.setattr(bulk, "PART", 500)
+    monkeypatch.setattr(bulk, "LOOK", 1)
+    batch = asked(requests)
+    held = leases.claim(Batch.objects.due(now), batch.pk, worker="w", at=now)
+    seen = []
+    minutes = iter(range(100))
+
+    def clock():  # type: ignore[no-untyped-def]
+        seen.append(Batch.objects.get(pk=batch.pk).lease_until)
+        return now + timedelta(seconds=20 * next(minutes))
+
+    monkeypatch.setattr(bulk, "SLICE", timedelta(hours=1))
+    bulk.sign(batch=held, clock=clock)
+    assert len({until for until in seen if until}) > 5, "renewed while it worked"
+    assert batch.certificates.count() == 7
+
+
 def test_an_issuer_that_can_no_longer_sign_ends_it(asked, requests, issuing) -> None:  # type: ignore[no-untyped-def]
     batch = asked(requests)
     issuing.retired_at = timezone.now()
