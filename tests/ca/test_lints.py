@@ -253,6 +253,35 @@ def test_an_issuer_that_may_not_sign(
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        (x509.BasicConstraints, "basic_constraints_fit"),
+        (x509.KeyUsage, "key_usage_fits"),
+        (x509.ExtendedKeyUsage, "extended_key_usage_is_the_profiles"),
+        (x509.AuthorityKeyIdentifier, "authority_key_identifier_is_the_issuers"),
+    ],
+)
+def test_an_extension_that_is_missing(kind: type[x509.ExtensionType], rule: str) -> None:
+    found = lints.run(without(leaf(), kind), issuer=ISSUING)
+    assert [(each.lint, each.detail) for each in found] == [(rule, "missing")]
+
+
+@pytest.mark.parametrize("bits", [{"key_cert_sign": True}, {"crl_sign": True}, {}])
+def test_an_authority_signs_certificates_and_lists(bits: dict[str, bool]) -> None:
+    found = lints.run(swap(SUB, usage(**bits), True), issuer=ROOT)
+    assert [(each.lint, each.detail) for each in found] == [("key_usage_fits", "keyCertSign")]
+
+
+@pytest.mark.parametrize("rule", ["basic_constraints_fit", "key_usage_fits"])
+def test_what_must_be_critical(rule: str) -> None:
+    kind = {"basic_constraints_fit": x509.BasicConstraints, "key_usage_fits": x509.KeyUsage}[rule]
+    value = leaf().find(kind)
+    assert value is not None
+    found = lints.run(swap(leaf(), value.value, False), issuer=ISSUING)
+    assert [(each.lint, each.detail) for each in found] == [(rule, "not critical")]
+
+
 def directory(**fields: str) -> x509.DirectoryName:
     return x509.DirectoryName(template.subject_name(fields))
 
