@@ -66,11 +66,7 @@ def answer(request: HttpRequest, public_id: str, encoded: str = "") -> HttpRespo
     at = timezone.now()
     try:
         asked = ocsp.parse(der)
-        found = responders.ready(public_id, at=at)
-        # RFC 5019 section 2.2.3: it may not speak for whom it is asked about
-        if not any(found.speaker.answers_for(each) for each in asked.certificates):
-            return _said(ocsp.error(ocsp.UNAUTHORIZED))
-        statuses = responders.statuses(found, asked.certificates)
+        found, statuses = responders.look_up(public_id, asked.certificates, at=at)
     except ocsp.Malformed:
         return _said(ocsp.error(ocsp.MALFORMED))
     except responders.NotReady as refusal:
@@ -78,6 +74,9 @@ def answer(request: HttpRequest, public_id: str, encoded: str = "") -> HttpRespo
     except DatabaseError:
         log.exception("OCSP: the database does not answer")
         return _said(ocsp.error(ocsp.TRY_LATER))
+    # RFC 5019 section 2.2.3: it may not speak for whom it is asked about
+    if not any(found.speaker.answers_for(each) for each in asked.certificates):
+        return _said(ocsp.error(ocsp.UNAUTHORIZED))
     signed = _signed(found, der, asked, statuses, at)
     response = _said(signed.content)
     if request.method != "POST" and _may_be_kept(asked, statuses):

@@ -2,8 +2,7 @@
 answers with (RFC 6960 section 4.2.2.2, a delegated responder).
 
     renew(responder=claimed, by=None, at=now)        # in the signer: a new key and certificate
-    found = ready(public_id, at=now)                 # in the web process; or NotReady
-    statuses(found, asked)                           # what the rows say of what is asked
+    found, statuses = look_up(public_id, asked, at=now)    # in the web process; or NotReady
 
 The key is sealed under the ring `responder`, the only one the web process holds: who takes that
 process over can say wrong things of certificates for as long as the key lives, and sign none.
@@ -15,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import FilteredRelation, Q
 
 from ca import columns, keystore, lints, ocsp, profiles, template
 from ca.models import Certificate, Issuer, Responder
@@ -123,7 +121,6 @@ class NotReady(Exception):
 class Ready:
     """A responder whose key is loaded. `version` changes with the key."""
 
-    issuer_pk: int
     version: int
     speaker: ocsp.Responder
 
@@ -137,15 +134,37 @@ def forget() -> None:
     _loaded.clear()
 
 
-def ready(public_id: str, *, at: datetime) -> Ready:
-    """The responder of an issuer, its key loaded the first time and again when the row changed."""
+def look_up(
+    public_id: str, asked: Sequence[ocsp.CertID], *, at: datetime
+) -> tuple[Ready, list[ocsp.Status]]:
+    """The responder of an issuer, and what is known of each certificate: one query.
+
+    The responder's key is loaded the first time, and again when its row changed. A certificate of
+    another issuer, or one that was never issued, is unknown (RFC 6960 section 2.2); one that has
+    expired says what was last known of it.
+    """
+    serials = [f"{each.serial_number:x}" for each in asked]
     with connection.cursor() as cursor:
-        cursor.execute(_responder_query(), [public_id])
-        row = cursor.fetchone()
-    if row is None or row[0] is None:
+        cursor.execute(_query(len(serials)), [*serials, public_id])
+        rows = cursor.fetchall()
+    found = _ready(public_id, rows[0][:2] if rows else (None, ""), at)
+    known = {
+        serial: ocsp.GOOD
+        if revoked_at is None
+        else ocsp.Status(revoked_at=columns.moment(revoked_at), reason=_REASONS.get(reason))
+        for _version, _state, serial, revoked_at, reason in rows
+    }
+    return found, [
+        known.get(serial, ocsp.UNKNOWN) if found.speaker.answers_for(each) else ocsp.UNKNOWN
+        for each, serial in zip(asked, serials, strict=True)
+    ]
+
+
+def _ready(public_id: str, row: tuple[int | None, str], at: datetime) -> Ready:
+    version, state = row
+    if version is None:
         at_hand = Issuer.objects.by_public_id(public_id).filter(key_kept__in=Issuer.AT_HAND)
         raise NotReady(known=at_hand.exists())
-    version, state = row
     if state != Certificate.VALID:
         raise NotReady(known=True)
     kept = _loaded.get(public_id)
@@ -171,52 +190,33 @@ def _load(public_id: str) -> Ready:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise NotReady(known=True)
     speaker = ocsp.Responder(row.issuer.parsed, certificate.parsed, key)
-    return Ready(row.issuer_id, certificate.pk, speaker)
+    return Ready(certificate.pk, speaker)
 
 
 _REASONS = {flag.value: flag for flag in x509.ReasonFlags}
 
 
-def statuses(found: Ready, asked: Sequence[ocsp.CertID]) -> list[ocsp.Status]:
-    """What is known of each: one query for all of them.
+@cache
+def _query(how_many: int) -> str:
+    """The statement of `look_up`: its parameters are the serial numbers and the public id.
 
-    A certificate of another issuer, or one that was never issued, is unknown (RFC 6960 section
-    2.2); one that has expired says what was last known of it.
+    Django would put it together anew for each answer, which takes four times as long as all the
+    rest of it: it does so once, with values that stand for those to come.
     """
-    wanted = [
-        f"{each.serial_number:x}" if found.speaker.answers_for(each) else "" for each in asked
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(_status_query(len(wanted)), [found.issuer_pk, *wanted])
-        known = {
-            serial: ocsp.GOOD
-            if revoked_at is None
-            else ocsp.Status(revoked_at=columns.moment(revoked_at), reason=_REASONS.get(reason))
-            for serial, revoked_at, reason in cursor.fetchall()
-        }
-    return [known.get(serial, ocsp.UNKNOWN) for serial in wanted]
-
-
-# Django would put these two queries together anew for each answer, which takes four times as long
-# as all the rest of it: it does so once, with values that stand for those to come.
-
-
-@cache
-def _responder_query() -> str:
-    rows = Responder.objects.filter(issuer__public_id="?")
-    return _sql(rows.values_list("certificate_id", "certificate__state"), ["?"])
-
-
-@cache
-def _status_query(how_many: int) -> str:
     marks = [f"?{number}" for number in range(how_many)]
-    rows = Certificate.objects.filter(issuer_id=0).filter(serial__in=marks)
-    return _sql(rows.values_list("serial", "revoked_at", "revocation_reason"), [0, *marks])
-
-
-def _sql(rows: QuerySet[Any, Any], stand_ins: list[object]) -> str:
-    """The statement of a query whose parameters are these, in this order."""
-    statement, parameters = rows.order_by().query.sql_with_params()
-    if len(parameters) != len(stand_ins) or set(parameters) != set(stand_ins):
+    asked = Q(issuer__certificates__serial__in=marks)
+    rows = (
+        Responder.objects.filter(issuer__public_id="?")
+        .annotate(asked=FilteredRelation("issuer__certificates", condition=asked))
+        .values_list(
+            "certificate_id",
+            "certificate__state",
+            "asked__serial",
+            "asked__revoked_at",
+            "asked__revocation_reason",
+        )
+    )
+    statement, parameters = rows.query.sql_with_params()
+    if list(parameters) != [*marks, "?"]:
         raise RuntimeError(f"unexpected parameters: {parameters}")
     return str(statement)
