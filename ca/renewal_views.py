@@ -86,6 +86,7 @@ def renew(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "refusal": refusal.sentence if refusal else "",
         "on_host": made_by is not None and made_by.way == Order.HOST,
+        "in_browser": made_by is not None and made_by.way == Order.BROWSER,
         "issuer": renewal.signed_by(found),
         "able": renewal.signed_by(found).able_to_issue(now),
         "profile": preparation.profile_label(found.profile),

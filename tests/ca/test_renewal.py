@@ -420,3 +420,14 @@ def test_the_overview_says_what_is_due(old, issuing, owner, now) -> None:  # typ
     new = Certificate.objects.get(renews=old)
     renewal.supersede(certificate=new, by=owner, at=timezone.now())
     assert "1 certificate is due" not in {need.title for need in overview.look(at=now).needs}
+
+
+def test_a_key_made_in_a_browser_is_made_there_again(issuing, owner, now, signed_in) -> None:  # type: ignore[no-untyped-def]
+    old = signed(issuing, owner, now, way=Order.BROWSER)
+    page = signed_in.get(reverse("ca:renew", args=[old.pk])).content.decode()
+    there = f"{reverse('ca:new_browser')}?renews={old.pk}"
+    assert f'href="{there}"' in page
+    assert signed_in.get(there).status_code == 200
+    usual = signed(issuing, owner, now)
+    page = signed_in.get(reverse("ca:renew", args=[usual.pk])).content.decode()
+    assert reverse("ca:new_browser") not in page
