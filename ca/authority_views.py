@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q
+from django.db.models import Count, Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -19,7 +19,7 @@ from ca.certificate_views import labelled, state_of
 from ca.forms.authorities import PassphraseForm
 from ca.forms.offline import CertificateForm, uploaded
 from ca.making_views import add_refusal
-from ca.models import Ceremony, Certificate, Issuer, RevocationList
+from ca.models import Ceremony, Certificate, Issuer
 from core.access import requires
 
 # More than this many certificates are only said to be many: counting a million takes too long.
@@ -76,9 +76,10 @@ def _still_out(issuer: Issuer, at: datetime) -> dict[str, Any]:
     rows = issuer.certificates.leaves().filter(
         Q(state=Certificate.VALID) | Q(state=Certificate.HELD), not_after__gt=at
     )
-    count = rows[: MOST_COUNTED + 1].count()
-    last = rows.order_by("-not_after", "-pk").first()
-    return {"count": min(count, MOST_COUNTED), "more": count > MOST_COUNTED, "last": last}
+    latest = rows.order_by("-not_after", "-pk")[: MOST_COUNTED + 1]
+    found = latest.aggregate(count=Count("pk"), last=Max("not_after"))
+    count = min(found["count"], MOST_COUNTED)
+    return {"count": count, "more": found["count"] > MOST_COUNTED, "last": found["last"]}
 
 
 def _overlap(issuer: Issuer, at: datetime) -> list[dict[str, Any]]:
@@ -104,7 +105,14 @@ def _waiting(
 @require_GET
 @requires("ca.view")
 def authority(request: HttpRequest, pk: int) -> HttpResponse:
-    rows = Issuer.objects.select_related("certificate", "parent", "successor")
+    # A list of a million entries is not read for its number.
+    rows = Issuer.objects.select_related(
+        "certificate__issuer",
+        "parent__certificate",
+        "successor__certificate",
+        "revocation_list",
+        "responder",
+    ).defer("revocation_list__der", "revocation_list__delta_der")
     found = get_object_or_404(rows, pk=pk)
     if found.is_waiting:
         return _waiting(request, found, CertificateForm())
@@ -112,7 +120,9 @@ def authority(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("ca:authorities")
     parsed = found.certificate.parsed
     now = timezone.now()
-    listed = RevocationList.objects.filter(issuer=found).exclude(number=0).first()
+    listed = getattr(found, "revocation_list", None)
+    if listed is not None and listed.number == 0:
+        listed = None
     levels = rehearsal.levels_below(found)
     return render(
         request,
@@ -123,7 +133,8 @@ def authority(request: HttpRequest, pk: int) -> HttpResponse:
             "state": shown_state(found),
             "path": list(reversed(found.path())),
             "children": found.children.exclude(certificate=None).select_related("certificate"),
-            "former": found.certificates.filter(state=Certificate.SUPERSEDED, key_id=found.key_id),
+            "former": found.is_root
+            and found.certificates.filter(state=Certificate.SUPERSEDED, key_id=found.key_id),
             "fingerprint": describe.hexed(found.certificate.fingerprint_sha256),
             "fields": labelled(describe.fields(describe.of_certificate(parsed))),
             "fingerprints": labelled(describe.fingerprints(parsed)),

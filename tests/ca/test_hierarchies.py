@@ -638,6 +638,21 @@ def test_a_root_alone_on_its_page(signed_in: Client) -> None:
     assert reverse("ca:authority", args=[root.pk]) in signed_in.get(answer.url).content.decode()
 
 
+def test_pages_ask_little_of_the_database(
+    issuing, successor, signed_in: Client, django_assert_max_num_queries
+) -> None:  # type: ignore[no-untyped-def]
+    for page in (
+        reverse("ca:authorities"),
+        reverse("ca:authority", args=[issuing.pk]),
+        reverse("ca:authority", args=[issuing.parent_id]),
+    ):
+        signed_in.get(page)
+        with django_assert_max_num_queries(10) as asked:
+            signed_in.get(page)
+        lists = [each["sql"] for each in asked if "ca_revocationlist" in each["sql"]]
+        assert not any('"der"' in sql for sql in lists), "a long list is not read for its number"
+
+
 def test_only_an_owner_manages(issuing, viewer, client: Client) -> None:  # type: ignore[no-untyped-def]
     client.force_login(viewer, backend="allauth.account.auth_backends.AuthenticationBackend")
     for page in (
