@@ -7,6 +7,9 @@
 `MAILADMIN_PORT`          port of the web server (default 8000)
 `MAILADMIN_HOSTS`         comma separated names the console answers to, in production
 `MAILADMIN_SECRET_KEY`    Django's signing key; default is a file in the data folder's `keys/`
+`MAILADMIN_PUBLIC_URL`    `http://pki.example.com`: the address burnt into certificates, where their
+                          revocation list and OCSP are; the pages ask for it, commands take it here
+`MAILADMIN_PKCS11_MODULE`, `MAILADMIN_PKCS11_TOKEN`   a token for authorities' keys (`ca.tokens`)
 `MAILADMIN_MAIL_URL`      where mail is handed in, see `core.mail_url`; default: no mail is sent
 `MAILADMIN_MAIL_FROM`     the sender of mail, such as `Mailadmin <console@example.com>`
 `MAILADMIN_CONSOLE_URL`   how people open the console, for links in mail
