@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from ca import csr, describe, issuance, keys, lints, parcels, preparation, wording
+from ca import csr, describe, issuance, keys, lints, parcels, preparation, renewal, wording
 from ca.certificate_views import labelled
 from ca.forms.requests import FORMS, PassphraseForm, WishForm
 from ca.models import Issuer, Order
@@ -96,6 +96,9 @@ def _new(request: HttpRequest, way: str) -> HttpResponse:
         return _refused(request, form, context)
     try:
         asked = _asked(form, way)
+        renews = form.cleaned_data.get("renews")
+        if renews and _sent_before(request, asked, way) is None:
+            renewal.check(renews, at=timezone.now())
         if "sign" in request.POST and way != Order.HOST:
             return _sign(request, form, asked, way)
         return _preview(request, form, asked, way)
@@ -110,8 +113,20 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     """`?order=7`: the same again, for a key that did not arrive."""
     known = request.GET.get("order", "")
     order = Order.objects.filter(pk=known).first() if known.isdecimal() else None
-    if order is None:
+    return _again(order) if order else _next_of(request.GET.get("renews", ""))
+
+
+def _next_of(known: str) -> dict[str, Any]:
+    """`?renews=7`: the next of a certificate whose key was made in a browser."""
+    orders = Order.objects.filter(certificate=known) if known.isdecimal() else Order.objects.none()
+    order = orders.select_related("certificate__issuer").first()
+    if order is None or order.certificate is None:
         return {}
+    issuer = renewal.signed_by(order.certificate)
+    return _again(order) | {"issuer": issuer.pk, "renews": order.certificate_id}
+
+
+def _again(order: Order) -> dict[str, Any]:
     return {
         "profile": order.profile,
         "names": "\n".join(order.names),
@@ -275,6 +290,7 @@ def _sign(request: HttpRequest, form: WishForm, asked: Asked, way: str) -> HttpR
                 subject=asked.subject,
                 by=request.user,  # type: ignore[arg-type]
                 at=timezone.now(),
+                renews=data.get("renews"),
                 **given,
             )
         except parcels.KeyRefused as refusal:

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from ca import csr, keys, packing, passphrases, preparation, profiles, template, wording
-from ca.models import Issuer, IssuerQuerySet, Order, Parcel
+from ca.models import Certificate, Issuer, IssuerQuerySet, Order, Parcel
 
 # What WebCrypto makes and every client takes: Ed25519 is for authorities, RSA 4096 takes minutes
 # on a phone.
@@ -75,6 +75,8 @@ class WishForm(forms.Form):
         """What the preview posts again: all but files and passphrases."""
         data = self.cleaned_data
         given = {"issuer": data["issuer"].pk, "names": "\n".join(self.texts())}
+        if data.get("renews"):
+            given["renews"] = data["renews"].pk
         return [
             (name, str(given.get(name, data.get(name)) or ""))
             for name in self.fields
@@ -142,6 +144,10 @@ class BrowserForm(WishForm):
         help_text=_("P-256 is quick and understood everywhere; RSA for old devices."),
     )
     csr = forms.CharField(required=False, widget=forms.HiddenInput)
+    # What the new one takes the place of.
+    renews = forms.ModelChoiceField(
+        queryset=Certificate.objects.leaves(), required=False, widget=forms.HiddenInput
+    )
 
 
 class SignerForm(WishForm):

@@ -485,6 +485,24 @@ def test_the_browsers_way_without_a_browser(issuing, signed_in) -> None:  # type
     assert [each.count("BEGIN CERTIFICATE") for each in found["certificates"]] == [1, 1, 1]
 
 
+def test_a_key_made_in_the_browser_is_followed_by_another(issuing, signed_in) -> None:  # type: ignore[no-untyped-def]
+    page = reverse("ca:new_browser")
+    signed_in.post(page, fields(issuing, csr=request_for(NAME), sign="yes"))
+    old = signed(Order.objects.get()).certificate
+    link = f"{page}?renews={old.pk}"
+    order = signed_in.get(reverse("ca:order", args=[Order.objects.get().pk])).content.decode()
+    assert link in order
+    form = signed_in.get(link).content.decode()
+    assert f'name="renews" value="{old.pk}"' in form and NAME in form
+    given = fields(issuing, csr=request_for(NAME), sign="yes", renews=str(old.pk))
+    sent = signed_in.post(page, given)
+    assert signed_in.post(page, given).json() == sent.json(), "the page never heard the answer"
+    another = signed_in.post(page, given | {"csr": request_for(NAME)})
+    assert another.status_code == 422 and "is being renewed" in another.json()["problem"]
+    new = signed(Order.objects.latest("pk")).certificate
+    assert new.renews == old and Order.objects.count() == 2
+
+
 def test_an_order_nobody_reached_is_ended_without_the_signer(
     issuing, owner, now, monkeypatch
 ) -> None:  # type: ignore[no-untyped-def]
