@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from django.db import transaction
 
-from ca import csr, keys, keystore, preparation, profiles, records
+from ca import csr, keys, keystore, lints, preparation, profiles, records
 from ca.issuance import NotSigned
 from ca.models import Batch, BatchPart, Issuer
 from ca.preparation import IssuanceRefused
@@ -194,16 +194,26 @@ def _work(
     key: keystore.SigningKey,
     clock: Callable[[], datetime],
 ) -> _Worked:
-    """Read, prepare, lint, sign and check every request of a part; nothing is stored."""
+    """Read, prepare, lint, sign and check every request of a part; nothing is stored.
+
+    Step by step for all of them, not request by request: the processor's caches hold a step.
+    """
     worked = _Worked()
     at = renewed = clock()
-    above_key = issuer.parsed.public_key()
+
+    def refuse(index: int, refusal: IssuanceRefused) -> None:
+        refused = {"index": index, "code": refusal.code, "detail": refusal.detail}
+        worked.refused.append(refused)
+
+    read: list[tuple[int, csr.Csr]] = []
     for index, pem in enumerate(part.requests, part.first):
-        if index % LOOK == 0 and clock() - renewed > RENEW:
-            renewed = clock()
-            leases.renew(batch, at=renewed)
         try:
-            asked = preparation.read_csr(pem)
+            read.append((index, preparation.read_csr(pem)))
+        except IssuanceRefused as refusal:
+            refuse(index, refusal)
+    ready: list[tuple[csr.Csr, lints.Linted]] = []
+    for index, asked in read:
+        try:
             _tbs, linted = preparation.prepare(
                 profile=rails,
                 issuer=issuer,
@@ -214,14 +224,22 @@ def _work(
                 at=at,
             )
         except IssuanceRefused as refusal:
-            refused = {"index": index, "code": refusal.code, "detail": refusal.detail}
-            worked.refused.append(refused)
-            continue
-        signed = key.issue(linted)
-        _check(signed, above_key, asked)
+            refuse(index, refusal)
+        else:
+            ready.append((asked, linted))
+    signed: list[tuple[csr.Csr, x509.Certificate]] = []
+    for asked, linted in ready:
+        if len(signed) % LOOK == 0 and clock() - renewed > RENEW:
+            renewed = clock()
+            leases.renew(batch, at=renewed)
+        signed.append((asked, key.issue(linted)))
+    above = issuer.parsed.public_key()
+    for asked, certificate in signed:
+        _check(certificate, above, asked)
+    for asked, certificate in signed:
         row = records.fields(
             issuer=issuer,
-            certificate=signed,
+            certificate=certificate,
             profile=rails.id,
             at=at,
             listed=[name.value for name in asked.names],
@@ -230,6 +248,7 @@ def _work(
         )
         row["batch"] = batch
         worked.rows.append(row)
+    worked.refused.sort(key=lambda each: int(each["index"]))
     return worked
 
 
