@@ -93,7 +93,7 @@ def rows(template: Any, second: int, count: int, at: datetime) -> Iterator[tuple
             "P-256",
             secrets.token_hex(32),
             secrets.token_hex(20),
-            template.not_before,
+            min(at, ends - timedelta(days=90)),
             ends.replace(microsecond=0),
             template.issued_at,
             template.pem,
