@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from django.db import connection
+from django.db.models import CharField, TextField
 
 from ca import keys, names
 from ca.models import Certificate, Issuer, search_text
@@ -90,6 +91,8 @@ def insert(rows: Sequence[Mapping[str, Any]]) -> None:
             prepared.append([value] * len(rows))
         elif field.is_relation:
             prepared.append([row[field.name].pk for row in rows])
+        elif isinstance(field, CharField | TextField):
+            prepared.append([row[field.name] for row in rows])  # text goes in as it is
         else:
             # Dates, profiles and the like are the same in most rows.
             save, last, ready = field.get_db_prep_save, object(), None
