@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
-from ca import keys, rawnames
+from ca import keys
+from ca.legacy import rawnames
 from ca.names import Name
 from ca.profiles import PURPOSES
 from ca.template import ToBeSigned

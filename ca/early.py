@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from ca import ocsp_views, public_views
+from ca.pages import ocsp as ocsp_views
+from ca.pages import public as public_views
 
 PREFIX = "/pki/"
 _ADDRESS = re.compile(

@@ -35,7 +35,8 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from ca import describe, keys, packing, rawnames
+from ca import describe, keys, packing
+from ca.legacy import rawnames
 
 # What protects nothing needs no secret: there are only certificates in it.
 STORE_PASSPHRASE = b"changeit"

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from django.db import transaction
 
-from ca import keys, legacy, names, profiles, rawnames
-from ca.legacy_files import Found
+from ca import keys, legacy, names, profiles
+from ca.legacy import rawnames
+from ca.legacy.files import Found
 from ca.models import Ceremony, Certificate, Imported, Issuer, search_text
 from core import leases
 

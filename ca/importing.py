@@ -31,8 +31,8 @@ from django.views.decorators.debug import sensitive_variables
 from ca import ceremonies, keys, keystore, legacy, passphrases, wishes
 from ca.ceremonies import Clock, NotRefused, carrier, done, finish
 from ca.imported_rows import certificate_row, imported_row, store_chunk
-from ca.legacy_archive import unpack
-from ca.legacy_files import BadImport, Found
+from ca.legacy.archive import unpack
+from ca.legacy.files import BadImport, Found
 from ca.making import new_issuer, signed_list, store_list
 from ca.models import Ceremony, Imported, Issuer
 from ca.rehearsal import NotMade, PassphraseRefused

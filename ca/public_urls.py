@@ -9,7 +9,8 @@ from __future__ import annotations
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 
-from ca import ocsp_views, public_views
+from ca.pages import ocsp as ocsp_views
+from ca.pages import public as public_views
 
 app_name = "pki"
 urlpatterns = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from ca import root_views
+from ca.pages import root as root_views
 
 app_name = "trust"
 urlpatterns = [

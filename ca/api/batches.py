@@ -12,8 +12,8 @@ from ninja import Field, Router, Schema, Status
 
 from ca import bulk, preparation, profiles, revocation, selection, wording
 from ca.api.common import operator_of
-from ca.batch_views import download_of
 from ca.models import Batch, Issuer
+from ca.pages.batch import download_of
 from core.api_auth import Token
 
 router = Router()

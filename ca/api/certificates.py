@@ -12,8 +12,8 @@ from ninja import Field, Query, Router, Schema
 
 from ca import export, issuance, lists, revocation
 from ca.api.common import operator_of
-from ca.certificate_views import download_of
 from ca.models import Certificate
+from ca.pages.certificate import download_of
 from core.api_auth import Token
 from core.models import Operator
 

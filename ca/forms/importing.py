@@ -8,8 +8,9 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-from ca import importing, legacy_files, passphrases
+from ca import importing, passphrases
 from ca.forms.authorities import NEW_PASSPHRASE, OWN_PASSPHRASE
+from ca.legacy import files as legacy_files
 
 KEY_ENDINGS = ".key,.pem,.der,.p8"
 CERTIFICATE_ENDINGS = ".crt,.cer,.pem,.der"

@@ -12,8 +12,9 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from ca import bulk, lists, records, selection, sought, tasks, views
+from ca import bulk, lists, records, selection, sought, tasks
 from ca.models import Certificate, Issuer, RevocationList, search_text
+from ca.pages import listing as views
 from core import search
 from core.models import AuditEvent, Operator
 from tests.ca.conftest import request_for

@@ -18,17 +18,7 @@ from cryptography.x509.oid import NameOID
 from django.test import Client
 from django.urls import reverse
 
-from ca import (
-    authorities,
-    ceremonies,
-    issuance,
-    keys,
-    names,
-    revocation,
-    rollover,
-    slowdown,
-    tasks,
-)
+from ca import authorities, ceremonies, issuance, keys, names, revocation, rollover, slowdown, tasks
 from ca.models import Ceremony, Certificate, Issuer, RevocationList
 from ca.records import store
 from ca.rehearsal import outside

@@ -339,7 +339,7 @@ def test_an_archive_without_end_is_refused(files, now, monkeypatch) -> None:  # 
             tarred.addfile(member)
     upload = [("CA.tar.gz", packed.getvalue())]
     assert importing.look(certificate=files.root, issued=upload, at=now).found == []
-    monkeypatch.setattr("ca.legacy_archive.MOST_MEMBERS", 10)
+    monkeypatch.setattr("ca.legacy.archive.MOST_MEMBERS", 10)
     with pytest.raises(NotMade) as refused:
         importing.look(certificate=files.root, issued=upload, at=now)
     assert refused.value.code == "import_too_big"
@@ -353,7 +353,7 @@ def test_every_reason_has_its_sentence() -> None:
 
     folder = Path(ca.__file__).parent
     codes = set()
-    for name in ("legacy.py", "legacy_files.py", "legacy_archive.py", "importing.py"):
+    for name in ("legacy/__init__.py", "legacy/files.py", "legacy/archive.py", "importing.py"):
         text = (folder / name).read_text()
         codes |= set(re.findall(r'"((?:import|left|note|root)_[a-z0-9_]+)"', text))
     codes -= {"import_open", "import_seal", "import_store", "import_issued"}

@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ca import keys, legacy, rawnames
-from ca.legacy_files import BadImport
-from ca.legacy_index import read_index
+from ca import keys, legacy
+from ca.legacy import rawnames
+from ca.legacy.files import BadImport
+from ca.legacy.index import read_index
 from tests.ca.byhand import PASSPHRASE, by_hand, openssl
 
 NOW = datetime.now(UTC)

@@ -30,8 +30,9 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ca import due, issuance, ocsp, ocsp_views, responders, revocation, tasks
+from ca import due, issuance, ocsp, responders, revocation, tasks
 from ca.models import Certificate, Issuer, Responder, RevocationList
+from ca.pages import ocsp as ocsp_views
 from core import seal
 from core.models import AuditEvent
 from tests.ca.conftest import make, request_for, wish

@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from ca import issuance, packing, parcels, preparation, states
-from ca.certificate_views import LOOKS
 from ca.models import Order, Parcel
+from ca.pages.certificate import LOOKS
 from core.access import NotAllowed, requires
 
 

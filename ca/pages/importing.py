@@ -17,9 +17,9 @@ from ca import ceremonies, crossing, describe, importing, keys, reissue, wording
 from ca.forms.authorities import PassphraseForm
 from ca.forms.importing import ImportForm, KeyFields, LookForm
 from ca.imported_rows import certificate_ids
-from ca.legacy_files import Found
-from ca.making_views import add_refusal
+from ca.legacy.files import Found
 from ca.models import Ceremony, Imported, Issuer
+from ca.pages.making import add_refusal
 from ca.rehearsal import NotMade
 from core import paging
 from core.access import requires

@@ -21,8 +21,8 @@ from django.views.decorators.http import require_safe
 from qrcode.image.svg import SvgPathImage
 
 from ca import describe, export, trust
-from ca.certificate_views import saved
 from ca.models import Issuer
+from ca.pages.certificate import saved
 
 # The address' ending, the form it gives, and how devices know it (RFC 2585 has no type for a root
 # that is to be installed; this one is what Windows, Android and iOS act on).

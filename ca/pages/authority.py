@@ -15,11 +15,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from ca import authorities, ceremonies, describe, offline, rehearsal, revocation, rollover, wording
-from ca.certificate_views import labelled, state_of
 from ca.forms.authorities import PassphraseForm
 from ca.forms.offline import CertificateForm, uploaded
-from ca.making_views import add_refusal
 from ca.models import Ceremony, Certificate, Issuer
+from ca.pages.certificate import labelled, state_of
+from ca.pages.making import add_refusal
 from core.access import requires
 
 # More than this many certificates are only said to be many: counting a million takes too long.

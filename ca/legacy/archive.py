@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 
-from ca.legacy_files import BadImport
+from ca.legacy.files import BadImport
 
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 File = tuple[str, bytes]

@@ -1,5 +1,5 @@
 """The list of certificates, its download as CSV, and what is done to those ticked in it. The page
-of one is in `ca.certificate_views`."""
+of one is in `ca.pages.certificate`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from ca import lists, preparation, selection, wording
-from ca.certificate_views import state_of
 from ca.forms.certificates import FilterForm, RevokeForm
 from ca.models import Certificate, Issuer, Order
+from ca.pages.certificate import state_of
 from core.access import requires
 from core.errors import Refusal
 

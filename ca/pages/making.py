@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from ca import authorities, describe, offline, rehearsal, rollover
-from ca.certificate_views import labelled
 from ca.forms.authorities import (
     AuthorityForm,
     HierarchyForm,
@@ -29,6 +28,7 @@ from ca.forms.authorities import (
 )
 from ca.forms.offline import RequestForm, SubordinateForm, uploaded
 from ca.models import Ceremony, Issuer
+from ca.pages.certificate import labelled
 from ca.reissue import bound_to_the_serial
 from ca.wishes import Wish
 from core.access import requires

@@ -9,9 +9,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from ca import bundling, export
-from ca.certificate_views import saved
 from ca.forms.bundles import BundleForm
 from ca.models import Certificate
+from ca.pages.certificate import saved
 from core.access import requires
 
 

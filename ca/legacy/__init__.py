@@ -33,8 +33,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ca import keys, rawnames
-from ca.legacy_files import (
+from ca import keys
+from ca.legacy import rawnames
+from ca.legacy.files import (
     INTEGER,
     SEQUENCE,
     BadImport,
@@ -48,7 +49,7 @@ from ca.legacy_files import (
     one_certificate,
     pieces,
 )
-from ca.legacy_index import Entry, looks_like_index, read_index
+from ca.legacy.index import Entry, looks_like_index, read_index
 
 MOST_CERTIFICATES = 20_000
 # The column of a serial number, and what RFC 5280 4.1.2.2 allows: 20 octets.

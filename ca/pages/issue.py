@@ -16,10 +16,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from ca import csr, describe, issuance, keys, lints, parcels, preparation, renewal, wording
-from ca.certificate_views import labelled
 from ca.forms.requests import FORMS, PassphraseForm, WishForm
 from ca.models import Issuer, Order
 from ca.names import Name
+from ca.pages.certificate import labelled
 from core.access import requires
 
 PAGES = {

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from ca.legacy_index import Entry
+from ca.legacy.index import Entry
 
 MOST_KEY_BYTES = 64 * 1024
 MOST_CERTIFICATE_BYTES = 256 * 1024

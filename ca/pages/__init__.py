@@ -1,0 +1,1 @@
+"""Views: each translates a request, makes one verb call, and translates back."""
