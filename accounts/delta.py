@@ -78,7 +78,8 @@ def _changed(host: str, subjects: list[tuple[str, str]]) -> Iterator[Line]:
     names = gone + [name for kind, name in subjects if kind == ChangeKind.DOMAIN]
     here = {domain.name: domain for domain in Domain.objects.on(host).filter(name__in=names)}
     for name in dict.fromkeys(names):
-        if name not in here:
+        # One that left and came back changed elsewhere meanwhile: nothing of the old may stay.
+        if name not in here or name in gone:
             yield {"remove_domain": name}
     yield from _everything(Domain.objects.filter(pk__in=[d.pk for d in here.values()]))
     touched = [name for kind, name in subjects if kind in (ChangeKind.MAILBOX, ChangeKind.ALIAS)]

@@ -139,6 +139,20 @@ def test_a_domain_removed_and_made_again_keeps_nothing_of_the_old(domain: Any) -
     assert host.state() == ({"example.test"}, {}, {})
 
 
+def test_a_domain_that_comes_back_keeps_nothing_of_before(domain: Any) -> None:
+    host = FakeHost()
+    old = aliases.create(
+        domain=domain, local_part="old", targets=["x@elsewhere.test"], by=None, at=AT
+    )
+    host.take(since(0))
+    domains.assign_host(domain=domain, host=OTHER, by=None, at=AT)
+    aliases.delete(alias=old, by=None, at=AT)
+    domain.refresh_from_db()
+    domains.assign_host(domain=domain, host=HOST, by=None, at=AT)
+    host.take(since(host.through))
+    assert host.state() == ({"example.test"}, {}, {})
+
+
 def test_each_host_learns_only_its_own(domain: Any, anna: Any) -> None:
     elsewhere = domains.create(name="other.test", host=OTHER, by=None, at=AT)
     lifecycle.create(domain=elsewhere, local_part="carl", password=GOOD, by=None, at=AT)
