@@ -148,8 +148,9 @@
   // Signing in again gives the session another token: the form's own is refused then.
   const newToken = async (body) => {
     const page = await fetch(form.action, { cache: "no-store" });
+    const text = await page.text();
     if (page.redirected) return "signed out";
-    const found = new DOMParser().parseFromString(await page.text(), "text/html")
+    const found = new DOMParser().parseFromString(text, "text/html")
       .querySelector("input[name=csrfmiddlewaretoken]")?.value;
     if (!found || body.get("renewed")) return "";
     body.set("csrfmiddlewaretoken", found);
@@ -164,8 +165,16 @@
       try {
         const answer = await fetch(url, { ...options, headers: { Accept: "application/json" }, cache: "no-store" });
         const token = answer.status === 403 && options.body ? await newToken(options.body) : "";
-        if (token === "another") continue;
-        if (answer.redirected || answer.status === 401 || token) away = "session";
+        // What is not read keeps its connection: a browser has six of them.
+        const leave = () => answer.body?.cancel();
+        if (token === "another") {
+          await leave();
+          continue;
+        }
+        if (answer.redirected || answer.status === 401 || token) {
+          away = "session";
+          await leave();
+        }
         else if (answer.status === 422 || answer.status === 403 || answer.status === 404) {
           at("browser-away").hidden = true;
           const told = await answer.json().catch(() => ({}));
@@ -174,7 +183,7 @@
           const told = await answer.json();
           at("browser-away").hidden = true;
           return told;
-        }
+        } else await leave();
       } catch (error) {
         if (error instanceof Refused) throw error;
       }
