@@ -51,6 +51,7 @@ WORDS = {
     "ca.notice.test_requested": _("Test mail asked for"),
     "ca.order.csr_submitted": _("Certificate request handed in"),
     "ca.order.refused": _("Certificate refused"),
+    "ca.request.refused": _("Request for a certificate refused"),
     "ca.order.requested": _("Certificate asked for"),
     "ca.parcel.erased": _("Key that nobody fetched erased"),
     "ca.parcel.made": _("Key made by the signer"),

@@ -10,7 +10,7 @@ from django.utils import timezone
 from ninja import Field, Router, Schema, Status
 from pydantic import SecretStr
 
-from ca import issuance, packing, parcels, preparation, profiles
+from ca import issuance, packing, parcels, preparation, profiles, refused
 from ca.api.common import operator_of
 from ca.models import Issuer, Order, Parcel
 from core.access import NotAllowed
@@ -108,27 +108,28 @@ def _order(order: Order) -> OrderOut:
 def create_order(request: HttpRequest, body: OrderIn) -> Status[OrderOut]:
     """Ask for a certificate. It is signed within a second: look at the order."""
     operator = operator_of(request, preparation.permission(body.profile))
-    asked = preparation.read_csr(body.csr) if body.csr is not None else None
-    subject = {
-        "CN": body.subject.common_name,
-        "O": body.subject.organisation,
-        "C": body.subject.country,
-    }
-    order = issuance.request(
-        profile=body.profile,
-        names=body.names or [name.value for name in (asked.names if asked else ())],
-        issuer=get_object_or_404(Issuer, pk=body.issuer),
-        csr_pem=asked.pem if asked else None,
-        days=body.days,
-        subject=subject,
-        # Without either the caller forgot the request: a host's order is made on its page.
-        way=body.way or (None if _of_a_parcel(body) else Order.ELSEWHERE),
-        key_algorithm=body.key_algorithm,
-        parcel_form=body.parcel_form,
-        passphrase=body.passphrase.get_secret_value(),
-        by=operator,
-        at=timezone.now(),
-    )
+    with refused.noted(by=operator, at=timezone.now()):
+        asked = preparation.read_csr(body.csr) if body.csr is not None else None
+        subject = {
+            "CN": body.subject.common_name,
+            "O": body.subject.organisation,
+            "C": body.subject.country,
+        }
+        order = issuance.request(
+            profile=body.profile,
+            names=body.names or [name.value for name in (asked.names if asked else ())],
+            issuer=get_object_or_404(Issuer, pk=body.issuer),
+            csr_pem=asked.pem if asked else None,
+            days=body.days,
+            subject=subject,
+            # Without either the caller forgot the request: a host's order is made on its page.
+            way=body.way or (None if _of_a_parcel(body) else Order.ELSEWHERE),
+            key_algorithm=body.key_algorithm,
+            parcel_form=body.parcel_form,
+            passphrase=body.passphrase.get_secret_value(),
+            by=operator,
+            at=timezone.now(),
+        )
     return Status(202, _order(order))
 
 

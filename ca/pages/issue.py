@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from ca import csr, describe, issuance, keys, lints, parcels, preparation, renewal, wording
+from ca import csr, describe, issuance, keys, lints, parcels, preparation, refused, renewal, wording
 from ca.forms.requests import FORMS, PassphraseForm, WishForm
 from ca.models import Issuer, Order
 from ca.names import Name
@@ -95,18 +95,23 @@ def _new(request: HttpRequest, way: str) -> HttpResponse:
     if not form.is_valid():
         return _refused(request, form, context)
     try:
-        asked = _asked(form, way)
-        renews = form.cleaned_data.get("renews")
-        if renews and _sent_before(request, asked, way) is None:
-            renewal.check(renews, at=timezone.now())
-        if "sign" in request.POST and way != Order.HOST:
-            return _sign(request, form, asked, way)
-        return _preview(request, form, asked, way)
+        with refused.noted(by=request.user, at=timezone.now()):
+            return _judged(request, form, way)
     except issuance.IssuanceRefused as refusal:
         form.add_error(_field_of(refusal, form), refusal.sentence)
         if refusal.code == "lints":
             context["verdicts"] = _verdicts(refusal.detail["findings"])
         return _refused(request, form, context)
+
+
+def _judged(request: HttpRequest, form: WishForm, way: str) -> HttpResponse:
+    asked = _asked(form, way)
+    renews = form.cleaned_data.get("renews")
+    if renews and _sent_before(request, asked, way) is None:
+        renewal.check(renews, at=timezone.now())
+    if "sign" in request.POST and way != Order.HOST:
+        return _sign(request, form, asked, way)
+    return _preview(request, form, asked, way)
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:

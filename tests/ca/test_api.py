@@ -8,6 +8,7 @@ from django.test import Client
 from ca import tasks
 from ca.models import Issuer, Order
 from core.api_auth import create_token
+from core.models import AuditEvent
 from tests.ca.conftest import request_for
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +74,9 @@ def test_refusals_are_problems(issuing: Issuer, call) -> None:  # type: ignore[n
         answer = call("POST", "/certificates/orders", {"issuer": issuing.pk} | body)
         assert answer.status_code == 422 and "problem+json" in answer["Content-Type"]
         assert words in answer.json()["detail"]
+    logged = AuditEvent.objects.filter(action="ca.request.refused").order_by("pk")
+    reasons = [event.detail["reason"] for event in logged]
+    assert reasons == ["csr_unreadable", "names_outside", "days_out_of_range", "profile_unknown"]
     missing = call(
         "POST", "/certificates/orders", {"issuer": 999, "csr": request_for("a.test.test")}
     )

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from ca import issuance, lists, tasks
 from ca.models import Ceremony, Certificate, Issuer, Order
-from core.models import Operator
+from core.models import AuditEvent, Operator
 from tests.ca.conftest import PASSPHRASE, make, request_for, wish
 
 pytestmark = pytest.mark.django_db
@@ -387,3 +387,19 @@ def test_two_roots_stand_side_by_side(issuing: Issuer, owner, now, signed_in: Cl
         "Example Issuing",
         "Other Issuing",
     ]
+
+
+def test_a_refused_request_is_logged_with_its_reason(issuing, signed_in, owner) -> None:  # type: ignore[no-untyped-def]
+    broken = request_for("mail.example.test")
+    at = broken.index("\n", 200) - 5
+    broken = broken[:at] + ("A" if broken[at] != "A" else "B") + broken[at + 1 :]
+    wish = {"csr": broken, "profile": "host", "days": 90, "issuer": issuing.pk}
+    page = signed_in.post(reverse("ca:new_csr"), wish)
+    assert page.status_code == 422
+    foreign = {**wish, "csr": request_for("mail.other.test"), "sign": "yes"}
+    assert signed_in.post(reverse("ca:new_csr"), foreign).status_code == 422
+    events = AuditEvent.objects.filter(action="ca.request.refused").order_by("pk")
+    assert [event.detail["reason"] for event in events][1:] == ["names_outside"]
+    assert events[0].detail["reason"] in ("csr_signature", "csr_unreadable", "key_unreadable")
+    assert events[1].detail["names"] == "mail.other.test" and events[1].actor == owner
+    assert not Order.objects.exists()

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.core.management.base import CommandParser
 
-from ca import export, issuance, keys
+from ca import export, issuance, keys, refused
 from ca.management.base import AuthorityCommand, Refused, day, described, issuer_named, keys_folder
 from ca.models import Certificate, Order
 from ca.preparation import permission, read_csr
@@ -70,21 +70,23 @@ goes nowhere else. Files that are there already are left alone unless --force is
         self.allowed(permission(options["profile"]), by=self.by)
         csr, names = None, options["name"]
         if options["csr"]:
-            csr = read_csr(self.file(options["csr"]))
+            with refused.noted(by=self.by, at=self.now):
+                csr = read_csr(self.file(options["csr"]))
             names = names or [name.value for name in csr.names]
         modes = dict.fromkeys(FILES, READABLE) | ({} if csr else {KEY: PRIVATE})
         with Writing(Path(options["out"]), modes, force=options["force"], make=True) as writing:
             pem = csr.pem if csr else new_key(options["algorithm"], writing)
-            order = issuance.request(
-                profile=options["profile"],
-                names=names,
-                issuer=issuer,
-                csr_pem=pem,
-                days=options["days"],
-                subject={field: options[part] for field, part in SUBJECT.items()},
-                by=self.by,
-                at=self.now,
-            )
+            with refused.noted(by=self.by, at=self.now):
+                order = issuance.request(
+                    profile=options["profile"],
+                    names=names,
+                    issuer=issuer,
+                    csr_pem=pem,
+                    days=options["days"],
+                    subject={field: options[part] for field, part in SUBJECT.items()},
+                    by=self.by,
+                    at=self.now,
+                )
             certificate = signed(self, order, writing if csr is None else None)
             return {
                 **described(certificate),
