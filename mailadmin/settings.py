@@ -122,8 +122,6 @@ def _database(url: str) -> dict[str, object]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": DATA_DIR / "db.sqlite3",
-            # A file as well: one in memory answers "locked" where a file waits.
-            "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
             # Opening the file takes 5 ms, more than an OCSP answer and most pages.
             "CONN_MAX_AGE": 60,
             "OPTIONS": {

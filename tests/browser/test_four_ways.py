@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,8 +27,14 @@ def signer() -> None:
     from ca import tasks
     from ca.models import Order
 
-    for order in Order.objects.due(timezone.now()):
-        tasks.sign_order(order.pk)
+    for _ in range(20):
+        try:
+            for order in Order.objects.due(timezone.now()):
+                tasks.sign_order(order.pk)
+            return
+        except OperationalError:  # "locked": see `forgive`
+            time.sleep(0.05)
+            Order.objects.update(lease_until=None)
 
 
 def until_asked(page, count: int) -> None:  # type: ignore[no-untyped-def]
