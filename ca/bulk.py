@@ -17,6 +17,7 @@ import gc
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -168,63 +169,76 @@ def sign(*, batch: Batch, clock: Callable[[], datetime]) -> None:
     except keystore.KeyUnusable as error:
         _refuse(batch, error.code, {"issuer": issuer.name, **error.detail}, at=begin)
         return
-    for part in batch.parts.filter(first__gte=batch.done).order_by("first").iterator(chunk_size=1):
-        at = clock()
-        if at - begin >= SLICE:
-            leases.release(batch, changed_at=at)
-            nudge(SIGN_BATCH, batch.pk)
-            return
-        try:
-            with _no_collection():
-                worked = _work(batch, part, issuer=issuer, rails=rails, key=key, clock=clock)
-        except keystore.KeyUnusable as error:
-            # A token that stopped answering: what was signed before stays signed.
-            _refuse(batch, error.code, {"issuer": issuer.name, **error.detail}, at=at)
-            return
-        _store(batch, part, worked, at=clock())
+    parts = batch.parts.filter(first__gte=batch.done).order_by("first").iterator(chunk_size=1)
+    part, read = next(parts, None), None
+    # Writing to the database and verifying leave the interpreter to each other: while a part is
+    # stored, a second thread reads the next one's requests.
+    with ThreadPoolExecutor(max_workers=1) as second:
+        while part is not None:
+            at = clock()
+            if at - begin >= SLICE:
+                leases.release(batch, changed_at=at)
+                nudge(SIGN_BATCH, batch.pk)
+                return
+            try:
+                ground = preparation.ground(profile=rails, issuer=issuer, days=batch.days, at=at)
+                with _no_collection():
+                    asked = read.result() if read is not None else _read(part.requests)
+                    worked = _work(batch, part, asked, ground=ground, key=key, clock=clock)
+            except IssuanceRefused as refusal:
+                _refuse(batch, refusal.code, refusal.detail, at=at)
+                return
+            except keystore.KeyUnusable as error:
+                # A token that stopped answering: what was signed before stays signed.
+                _refuse(batch, error.code, {"issuer": issuer.name, **error.detail}, at=at)
+                return
+            following = next(parts, None)
+            read = second.submit(_read, following.requests) if following is not None else None
+            _store(batch, part, worked, at=clock())
+            part = following
     _finish(batch, at=clock())
+
+
+def _read(requests: Sequence[str]) -> list[csr.Csr | IssuanceRefused]:
+    """Each request as it was read, or why it is refused."""
+    read: list[csr.Csr | IssuanceRefused] = []
+    for pem in requests:
+        try:
+            read.append(preparation.read_csr(pem))
+        except IssuanceRefused as refusal:
+            read.append(refusal)
+    return read
 
 
 def _work(
     batch: Batch,
     part: BatchPart,
+    read: Sequence[csr.Csr | IssuanceRefused],
     *,
-    issuer: Issuer,
-    rails: profiles.Profile,
+    ground: preparation.Ground,
     key: keystore.SigningKey,
     clock: Callable[[], datetime],
 ) -> _Worked:
-    """Read, prepare, lint, sign and check every request of a part; nothing is stored.
+    """Prepare, lint, sign and check every request of a part; nothing is stored.
 
     Step by step for all of them, not request by request: the processor's caches hold a step.
     """
     worked = _Worked()
-    at = renewed = clock()
-
-    def refuse(index: int, refusal: IssuanceRefused) -> None:
-        refused = {"index": index, "code": refusal.code, "detail": refusal.detail}
-        worked.refused.append(refused)
-
-    read: list[tuple[int, csr.Csr]] = []
-    for index, pem in enumerate(part.requests, part.first):
-        try:
-            read.append((index, preparation.read_csr(pem)))
-        except IssuanceRefused as refusal:
-            refuse(index, refusal)
+    renewed = clock()
     ready: list[tuple[csr.Csr, lints.Linted]] = []
-    for index, asked in read:
+    for index, asked in enumerate(read, part.first):
         try:
-            _tbs, linted = preparation.prepare(
-                profile=rails,
-                issuer=issuer,
+            if isinstance(asked, IssuanceRefused):
+                raise asked
+            _tbs, linted = preparation.prepare_on(
+                ground,
                 wanted=asked.names,
                 public_key=asked.public_key,
-                days=batch.days,
-                subject=_subject(rails, asked),
-                at=at,
+                subject=_subject(ground.profile, asked),
             )
         except IssuanceRefused as refusal:
-            refuse(index, refusal)
+            refused = {"index": index, "code": refusal.code, "detail": refusal.detail}
+            worked.refused.append(refused)
         else:
             ready.append((asked, linted))
     signed: list[tuple[csr.Csr, x509.Certificate]] = []
@@ -233,22 +247,21 @@ def _work(
             renewed = clock()
             leases.renew(batch, at=renewed)
         signed.append((asked, key.issue(linted)))
-    above = issuer.parsed.public_key()
+    above = ground.above.public_key()
     for asked, certificate in signed:
         _check(certificate, above, asked)
     for asked, certificate in signed:
         row = records.fields(
-            issuer=issuer,
+            issuer=ground.issuer,
             certificate=certificate,
-            profile=rails.id,
-            at=at,
+            profile=ground.profile.id,
+            at=ground.at,
             listed=[name.value for name in asked.names],
             key_id=asked.key_id,
             key_label=asked.key_label,
         )
         row["batch"] = batch
         worked.rows.append(row)
-    worked.refused.sort(key=lambda each: int(each["index"]))
     return worked
 
 

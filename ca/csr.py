@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from ca import keys, names
 
@@ -67,7 +67,7 @@ def parse(source: str | bytes, *, authority: bool = False) -> Csr:
         raise BadRequest("csr_empty")
     request = _load(raw)
     public_key = _public_key(request, authority=authority)
-    _check_signature(request)
+    _check_signature(request, public_key)
     proposed, common_name = _names(request)
     return Csr(
         pem=request.public_bytes(Encoding.PEM).decode(),
@@ -129,20 +129,46 @@ def _public_key(
         raise BadRequest("key_unreadable") from error
 
 
-def _check_signature(request: x509.CertificateSigningRequest) -> None:
+def _check_signature(
+    request: x509.CertificateSigningRequest, public_key: CertificatePublicKeyTypes
+) -> None:
     try:
         algorithm = request.signature_hash_algorithm
     except UnsupportedAlgorithm as error:
         raise BadRequest("csr_hash", found=request.signature_algorithm_oid.dotted_string) from error
-    own_hash = algorithm is None and isinstance(request.public_key(), ed25519.Ed25519PublicKey)
+    own_hash = algorithm is None and isinstance(public_key, ed25519.Ed25519PublicKey)
     if not own_hash and not isinstance(algorithm, _STRONG):
         raise BadRequest("csr_hash", found=algorithm.name.upper() if algorithm else "?")
     try:
-        valid = request.is_signature_valid
+        valid = _is_valid(request, public_key)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         valid = False
     if not valid:
         raise BadRequest("csr_signature")
+
+
+_ECDSA = frozenset(
+    {
+        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA512,
+    }
+)
+
+
+def _is_valid(
+    request: x509.CertificateSigningRequest, public_key: CertificatePublicKeyTypes
+) -> bool:
+    """`is_signature_valid`, which decodes the key again: an eighth of the time for P-256."""
+    algorithm = request.signature_hash_algorithm
+    if (
+        algorithm is None
+        or request.signature_algorithm_oid not in _ECDSA
+        or not isinstance(public_key, ec.EllipticCurvePublicKey)
+    ):
+        return request.is_signature_valid
+    public_key.verify(request.signature, request.tbs_certrequest_bytes, ec.ECDSA(algorithm))
+    return True
 
 
 def _names(request: x509.CertificateSigningRequest) -> tuple[tuple[names.Name, ...], str]:

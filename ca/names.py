@@ -329,3 +329,19 @@ def _covers(subtree: x509.GeneralName, name: Name) -> bool | None:
         if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
             return ipaddress.ip_address(name.value) in value
     return None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an issuer may sign for: its own subtrees, and the constraints of the authorities above
+    it (RFC 5280 section 6.1.4 (g))."""
+
+    subtrees: Subtrees
+    above: tuple[x509.NameConstraints, ...] = ()
+
+    def outside(self, wanted: Sequence[Name]) -> list[Name]:
+        """The names that it may not sign for."""
+        found = outside(self.subtrees, wanted)
+        for extension in self.above:
+            found += [name for name in wanted if not within(extension, name)]
+        return list(dict.fromkeys(found))

@@ -12,10 +12,12 @@ before they take an order, and once more right before the signature.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from ca import csr, keys, lints, names, profiles, template, wording
@@ -135,6 +137,34 @@ def life(*, profile: profiles.Profile, issuer: Issuer, days: int | None, at: dat
     return days if days is not None else min(profile.days, most)
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What certificates of one profile under one issuer have in common at a moment."""
+
+    profile: profiles.Profile
+    issuer: Issuer
+    above: x509.Certificate
+    addresses: template.Addresses
+    limits: names.Limits
+    serial_floor: int
+    days: int
+    at: datetime
+
+
+def ground(*, profile: profiles.Profile, issuer: Issuer, days: int | None, at: datetime) -> Ground:
+    """Where `prepare_on` stands; refuses what `life` refuses."""
+    return Ground(
+        profile=profile,
+        issuer=issuer,
+        days=life(profile=profile, issuer=issuer, days=days, at=at),
+        above=issuer.parsed,
+        addresses=issuer.addresses,
+        limits=issuer.limits,
+        serial_floor=int(issuer.serial_floor or "0", 16),
+        at=at,
+    )
+
+
 def prepare(
     *,
     profile: profiles.Profile,
@@ -152,31 +182,45 @@ def prepare(
     stands in for it. `subject` may have C, O and CN: one of the names, or any other where the
     profile leaves that open.
     """
-    life_days = life(profile=profile, issuer=issuer, days=days, at=at)
-    above = issuer.parsed
-    _judge_names(profile, wanted)
-    outside = issuer.outside(wanted)
+    return prepare_on(
+        ground(profile=profile, issuer=issuer, days=days, at=at),
+        wanted=wanted,
+        public_key=public_key or _stand_in(key_algorithm),
+        subject=subject,
+    )
+
+
+def prepare_on(
+    ground: Ground,
+    *,
+    wanted: Sequence[names.Name],
+    public_key: CertificatePublicKeyTypes,
+    subject: Mapping[str, str] | None,
+) -> tuple[template.ToBeSigned, lints.Linted]:
+    """`prepare` for one of many that have their ground in common."""
+    _judge_names(ground.profile, wanted)
+    outside = ground.limits.outside(wanted)
     if outside:
         raise NamesRefused(
             "names_outside",
-            issuer=issuer.name,
-            permitted=", ".join(issuer.permitted),
+            issuer=ground.issuer.name,
+            permitted=", ".join(ground.issuer.permitted),
             names=", ".join(name.value for name in outside),
         )
-    _judge_subject(profile, wanted, subject or {})
+    _judge_subject(ground.profile, wanted, subject or {})
     tbs = template.prepare(
-        profile=profile,
+        profile=ground.profile,
         names=wanted,
-        public_key=public_key or _stand_in(key_algorithm),
-        issuer=above,
-        days=life_days,
-        at=at,
-        serial=template.random_serial(above=int(issuer.serial_floor or "0", 16)),
+        public_key=public_key,
+        issuer=ground.above,
+        days=ground.days,
+        at=ground.at,
+        serial=template.random_serial(above=ground.serial_floor),
         subject=subject,
-        addresses=issuer.addresses,
+        addresses=ground.addresses,
     )
     try:
-        return tbs, lints.require(tbs, issuer=above)
+        return tbs, lints.require(tbs, issuer=ground.above)
     except lints.LintFailed as error:
         findings = [[each.lint, each.section, each.detail] for each in error.findings]
         raise IssuanceRefused("lints", findings=findings) from error

@@ -31,6 +31,8 @@ from ca.profiles import BACKDATE, AuthorityProfile, Profile
 LONGEST_FIELD = LONGEST_COMMON_NAME = 64
 _COUNTRY = re.compile(r"[A-Z]{2}\Z")
 _SECOND = timedelta(seconds=1)
+_MOST_WRITTEN = 1000
+_Extension = x509.Extension[x509.ExtensionType]
 
 SUBJECT_FIELDS: Mapping[str, x509.ObjectIdentifier] = {
     "C": NameOID.COUNTRY_NAME,
@@ -87,7 +89,7 @@ class ToBeSigned:
             serial_number=self.serial,
             not_valid_before=self.not_before.astimezone(UTC).replace(tzinfo=None),
             not_valid_after=self.not_after.astimezone(UTC).replace(tzinfo=None),
-            extensions=list(self.extensions),
+            extensions=[_ready(extension) for extension in self.extensions],
         )
 
 
@@ -160,6 +162,22 @@ def _extension(
     return x509.Extension(value.oid, critical, value)
 
 
+# Extensions that every certificate of an issuer has, with the bytes they are written as.
+_written: dict[int, tuple[_Extension, _Extension]] = {}
+
+
+def _write(extension: _Extension) -> None:
+    if len(_written) >= _MOST_WRITTEN:
+        _written.clear()
+    raw = x509.UnrecognizedExtension(extension.oid, extension.value.public_bytes())
+    _written[id(extension)] = extension, x509.Extension(extension.oid, extension.critical, raw)
+
+
+def _ready(extension: _Extension) -> _Extension:
+    known = _written.get(id(extension))
+    return known[1] if known is not None else extension
+
+
 def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """The issuer's own SKI, byte for byte: an imported one may be made in another way."""
     try:
@@ -182,6 +200,8 @@ def _same_for_all(
         _extension(_authority_key_identifier(issuer)),
     ]
     last = [_extension(x509.OCSPNoCheck())] if profile.unchecked else _where_to_find(addresses)
+    for extension in (*first, *last):
+        _write(extension)
     return first, last
 
 

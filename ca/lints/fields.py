@@ -98,9 +98,10 @@ def subject_is_printable(tbs: ToBeSigned, issuer: Issuer) -> Iterator[str]:
 
 @lint("RFC 5280 A.1, ISO 3166-1")
 def country_is_two_letters(tbs: ToBeSigned, issuer: Issuer) -> Iterator[str]:
-    for attribute in tbs.subject.get_attributes_for_oid(NameOID.COUNTRY_NAME):
+    for attribute in tbs.subject:
         value = str(attribute.value)
-        if not (len(value) == 2 and value.isascii() and value.isalpha() and value.isupper()):
+        two = len(value) == 2 and value.isascii() and value.isalpha() and value.isupper()
+        if attribute.oid == NameOID.COUNTRY_NAME and not two:
             yield value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -187,15 +186,12 @@ class Issuer(models.Model):
             )
         )
 
-    def outside(self, wanted: Sequence[names.Name]) -> list[names.Name]:
-        """The names that it may not sign for: by its own limits, or those of any above it (RFC
-        5280 section 6.1.4 (g))."""
-        found = names.outside(self.subtrees, wanted)
-        for above in self.path()[1:]:
-            limits = _limits(above.certificate.pem) if above.certificate else None
-            if limits is not None:
-                found += [each for each in wanted if not names.within(limits, each)]
-        return list(dict.fromkeys(found))
+    @property
+    def limits(self) -> names.Limits:
+        """What it may sign for: within its own limits, and those of all above it."""
+        above = (each.certificate for each in self.path()[1:])
+        found = (_limits(certificate.pem) for certificate in above if certificate is not None)
+        return names.Limits(self.subtrees, tuple(each for each in found if each is not None))
 
     def in_charge(self, at: datetime) -> Issuer:
         """Who signs now what this one would have: itself, or once it is retired its successor."""
