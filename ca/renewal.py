@@ -143,7 +143,7 @@ def _below(root: Issuer, certificate: Certificate) -> Issuer:
         return root
     below = root.children.filter(key_kept__in=Issuer.AT_HAND, retired_at=None)
     for each in below.exclude(certificate=None).order_by("-pk"):
-        if not names.outside(each.subtrees, wanted):
+        if not each.limits.outside(wanted):
             return each
     return root
 
