@@ -20,7 +20,7 @@ from ninja import Field, Router, Schema, Status
 from pydantic import SecretStr
 
 from ca import authorities as verbs
-from ca import ceremonies, offline, profiles, rehearsal, rollover
+from ca import ceremonies, offline, profiles, refused, rehearsal, rollover
 from ca.api.common import operator_of
 from ca.models import Ceremony, Issuer
 from ca.wishes import AuthorityWish, Wish
@@ -243,7 +243,8 @@ def make_issuing(request: HttpRequest, body: IssuingIn) -> Status[CeremonyOut]:
         raise verbs.NotMade("root_unknown", field="under")
     under = _found(body.under)
     if body.csr:
-        return Status(202, _ceremony(verbs.request_subordinate(root=under, wish=wish, **asked)))
+        with refused.noted(by=operator, at=asked["at"]):
+            return Status(202, _ceremony(verbs.request_subordinate(root=under, wish=wish, **asked)))
     return Status(202, _ceremony(verbs.request_issuing(under=under, wish=wish, **asked)))
 
 

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Field, Router, Schema, Status
 
-from ca import bulk, preparation, profiles, revocation, selection, wording
+from ca import bulk, preparation, profiles, refused, revocation, selection, wording
 from ca.api.common import operator_of
 from ca.models import Batch, Issuer
 from ca.pages.batch import download_of
@@ -69,7 +69,7 @@ class SelectionOut(Schema):
 
 
 def _batch(batch: Batch) -> BatchOut:
-    refused = [
+    left_out = [
         RefusedOut(
             index=each["index"],
             code=each["code"],
@@ -83,7 +83,7 @@ def _batch(batch: Batch) -> BatchOut:
         total=batch.total,
         done=batch.done,
         signed=batch.signed,
-        refused=refused,
+        refused=left_out,
         days=batch.days,
         profile=batch.profile,
         issuer=batch.issuer_id,
@@ -97,14 +97,16 @@ def _batch(batch: Batch) -> BatchOut:
 def create_batch(request: HttpRequest, body: BatchIn) -> Status[BatchOut]:
     """Ask for many certificates. They are signed some thousand a second: look at the batch."""
     operator = operator_of(request, preparation.permission(body.profile))
-    batch = bulk.request(
-        profile=body.profile,
-        issuer=get_object_or_404(Issuer, pk=body.issuer),
-        csrs=body.csrs or bulk.split(body.pem),
-        days=body.days,
-        by=operator,
-        at=timezone.now(),
-    )
+    issuer, now = get_object_or_404(Issuer, pk=body.issuer), timezone.now()
+    with refused.noted(by=operator, at=now):
+        batch = bulk.request(
+            profile=body.profile,
+            issuer=issuer,
+            csrs=body.csrs or bulk.split(body.pem),
+            days=body.days,
+            by=operator,
+            at=now,
+        )
     return Status(202, _batch(batch))
 
 

@@ -85,7 +85,7 @@ def _parcel(order: Order, at: datetime) -> ParcelOut | None:
     )
 
 
-def _order(order: Order) -> OrderOut:
+def order_out(order: Order) -> OrderOut:
     return OrderOut(
         id=order.pk,
         state=order.state,
@@ -130,7 +130,7 @@ def create_order(request: HttpRequest, body: OrderIn) -> Status[OrderOut]:
             by=operator,
             at=timezone.now(),
         )
-    return Status(202, _order(order))
+    return Status(202, order_out(order))
 
 
 def _of_a_parcel(body: OrderIn) -> bool:
@@ -140,7 +140,7 @@ def _of_a_parcel(body: OrderIn) -> bool:
 @router.get("/certificates/orders/{pk}", auth=Token("ca:read"), response=OrderOut)
 def order(request: HttpRequest, pk: int) -> OrderOut:
     operator_of(request, "ca.view")
-    return _order(get_object_or_404(Order, pk=pk))
+    return order_out(get_object_or_404(Order, pk=pk))
 
 
 @router.post("/certificates/orders/{pk}/cancel", auth=Token("ca:issue"), response=OrderOut)
@@ -154,7 +154,7 @@ def cancel_order(request: HttpRequest, pk: int) -> OrderOut:
         by=operator,
         at=timezone.now(),
     )
-    return _order(found)
+    return order_out(found)
 
 
 @router.post("/certificates/orders/{pk}/parcel", auth=Token("ca:issue"))

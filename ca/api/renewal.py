@@ -11,9 +11,9 @@ from django.utils import timezone
 from ninja import Field, Router, Schema, Status
 from pydantic import SecretStr
 
-from ca import ending, preparation, renewal
+from ca import ending, preparation, refused, renewal
 from ca.api.common import operator_of
-from ca.api.orders import OrderOut, _order
+from ca.api.orders import OrderOut, order_out
 from ca.models import Certificate
 from ca.wording.renewal import due_reason
 from core.api_auth import Token
@@ -128,16 +128,18 @@ def renew(request: HttpRequest, pk: int, body: RenewalIn) -> Status[OrderOut]:
     """Ask for the next certificate: names, profile and issuer are the old one's."""
     found = get_object_or_404(Certificate, pk=pk)
     operator = operator_of(request, preparation.permission(found.profile))
-    order = renewal.request(
-        certificate=found,
-        way=body.way,
-        csr_pem=preparation.read_csr(body.csr).pem if body.csr else None,
-        days=body.days,
-        by=operator,
-        at=timezone.now(),
-        **_key(body),
-    )
-    return Status(202, _order(order))
+    now = timezone.now()
+    with refused.noted(by=operator, at=now):
+        order = renewal.request(
+            certificate=found,
+            way=body.way,
+            csr_pem=preparation.read_csr(body.csr).pem if body.csr else None,
+            days=body.days,
+            by=operator,
+            at=now,
+            **_key(body),
+        )
+    return Status(202, order_out(order))
 
 
 @router.post("/certificates/{pk}/supersede", auth=Token("ca:issue"), response=SupersededOut)

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from ca import bulk, preparation, wording
+from ca import bulk, preparation, refused, wording
 from ca.forms.batches import BatchForm
 from ca.models import Batch, Issuer
 from core.access import requires
@@ -51,14 +51,15 @@ def new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
-            batch = bulk.request(
-                profile=data["profile"],
-                issuer=data["issuer"],
-                csrs=data["requests"],
-                days=data["days"],
-                by=request.user,
-                at=now,
-            )
+            with refused.noted(by=request.user, at=now):
+                batch = bulk.request(
+                    profile=data["profile"],
+                    issuer=data["issuer"],
+                    csrs=data["requests"],
+                    days=data["days"],
+                    by=request.user,
+                    at=now,
+                )
         except Refusal as refusal:
             form.add_error(_field_of(refusal), refusal.sentence)
         else:
@@ -81,7 +82,7 @@ def _field_of(refusal: Refusal) -> str:
 def batch(request: HttpRequest, pk: int) -> HttpResponse:
     """A batch, live until it ends."""
     found = get_object_or_404(Batch.objects.select_related("issuer", "requested_by"), pk=pk)
-    refused = [
+    left_out = [
         {"number": each["index"] + 1, "why": wording.sentence(each["code"], each["detail"])}
         for each in found.refused[:SHOWN]
     ]
@@ -89,8 +90,8 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
         "batch": found,
         "kind": LOOKS[found.state],
         "percent": found.done * 100 // found.total if found.total else 100,
-        "refused": refused,
-        "more_refused": len(found.refused) - len(refused),
+        "refused": left_out,
+        "more_refused": len(found.refused) - len(left_out),
         "profile": preparation.profile_label(found.profile),
         "zipped": found.signed <= MOST_ZIPPED,
     }

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
-from ca import authorities, describe, offline, rehearsal, rollover
+from ca import authorities, describe, offline, refused, rehearsal, rollover
 from ca.forms.authorities import (
     AuthorityForm,
     HierarchyForm,
@@ -269,7 +269,8 @@ def new_subordinate(request: HttpRequest, pk: int) -> HttpResponse:
     form = SubordinateForm(request.POST or None, request.FILES or None, initial=initial, under=root)
 
     def wish() -> Wish:
-        asked = offline.read_request(uploaded(form, "csr"))
+        with refused.noted(by=request.user, at=timezone.now()):
+            asked = offline.read_request(uploaded(form, "csr"))
         part = replace(form.issuing_wish(), algorithm=asked.key_label)
         return replace(form.wish(), csr=asked.pem, issuing=part)
 

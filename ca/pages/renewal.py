@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_GET, require_POST
 
-from ca import ending, issuance, notices, parcels, preparation, renewal
+from ca import ending, issuance, notices, parcels, preparation, refused, renewal
 from ca.forms.renewals import RenewForm
 from ca.models import Certificate, Issuer, Order
 from ca.wording.renewal import due_reasons
@@ -64,13 +64,14 @@ def renew(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         renewal.check(found, at=now)
         if request.method == "POST" and form.is_valid():
-            order = renewal.request(
-                certificate=found,
-                days=form.cleaned_data["days"],
-                by=request.user,
-                at=now,
-                **form.wish(made_by),
-            )
+            with refused.noted(by=request.user, at=now):
+                order = renewal.request(
+                    certificate=found,
+                    days=form.cleaned_data["days"],
+                    by=request.user,
+                    at=now,
+                    **form.wish(made_by),
+                )
             return redirect("ca:order", pk=order.pk)
     except renewal.NotRenewable as error:
         if error.status == 422:

@@ -9,7 +9,7 @@ from ca import tasks
 from ca.models import Issuer, Order
 from core.api_auth import create_token
 from core.models import AuditEvent
-from tests.ca.conftest import request_for
+from tests.ca.conftest import leaf_of, request_for
 
 pytestmark = pytest.mark.django_db
 
@@ -110,3 +110,20 @@ def test_revoke_hold_and_release(issuing: Issuer, call) -> None:  # type: ignore
     assert refused.status_code in (401, 403)
     revoked = call("POST", f"{path}/revoke", {"reason": "superseded"}).json()
     assert (revoked["state"], revoked["revocation_reason"]) == ("revoked", "superseded")
+
+
+def test_every_refused_request_is_logged(issuing: Issuer, owner, now, call) -> None:  # type: ignore[no-untyped-def]
+    known = leaf_of(issuing, owner, now)
+    for path, body, reason in (
+        ("/certificates/batches", {"issuer": issuing.pk, "csrs": []}, "batch_empty"),
+        (f"/certificates/{known.pk}/renew", {"way": "new", "csr": "garbage"}, "csr_unreadable"),
+        (
+            "/authorities",
+            {"under": issuing.parent_id, "name": "Third", "csr": "garbage", "days": 100},
+            "csr_unreadable",
+        ),
+    ):
+        assert call("POST", path, body).status_code == 422
+        event = AuditEvent.objects.filter(action="ca.request.refused").latest("pk")
+        assert event.detail["reason"] == reason and event.actor == owner
+        event.delete()

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from ca import keys, renewal
+from ca import keys, refused, renewal
 from ca.management.base import AuthorityCommand, Refused, certificate_with, day, described
 from ca.management.commands.issue import FILES, KEY, contents, new_key, signed
 from ca.preparation import read_csr
@@ -61,14 +61,15 @@ made with; --csr brings another request, and with --new-key the command makes a 
         ) as writing:
             if makes_key and writing:
                 pem = new_key(options["algorithm"], writing)
-            order = renewal.request(
-                certificate=old,
-                way=way,
-                csr_pem=pem,
-                days=options["days"],
-                by=self.by,
-                at=self.now,
-            )
+            with refused.noted(by=self.by, at=self.now):
+                order = renewal.request(
+                    certificate=old,
+                    way=way,
+                    csr_pem=pem,
+                    days=options["days"],
+                    by=self.by,
+                    at=self.now,
+                )
             certificate = signed(self, order, writing if makes_key else None)
             files = writing.finish(contents(certificate)) if writing else []
         return {
