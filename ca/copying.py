@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 
@@ -43,18 +43,19 @@ class CopyRefused(Refusal):
         self.detail = detail
 
 
+class Holds(TypedDict):
+    """What a copy says otherwise than its base: see `ca.models.ProfileCopy`."""
+
+    name: str
+    days: int
+    most_days: int
+    name_kinds: Sequence[str]
+    wildcards: bool
+    purposes: Sequence[str]
+
+
 def create(
-    *,
-    slug: str,
-    name: str,
-    base: str,
-    days: int,
-    most_days: int,
-    name_kinds: Sequence[str],
-    wildcards: bool,
-    purposes: Sequence[str],
-    by: Operator | None,
-    at: datetime,
+    *, slug: str, base: str, by: Operator | None, at: datetime, **holds: Unpack[Holds]
 ) -> ProfileCopy:
     """Make a copy of the built-in profile `base`; `slug` will be its id."""
     if not _ID.match(slug):
@@ -62,42 +63,17 @@ def create(
     if slug in RESERVED:
         raise CopyRefused("copy_id_taken", "slug", value=slug)
     copy = ProfileCopy(slug=slug, base=base)
-    fields = {
-        "name": name,
-        "days": days,
-        "most_days": most_days,
-        "name_kinds": name_kinds,
-        "wildcards": wildcards,
-        "purposes": purposes,
-    }
-    _fill(copy, fields)
+    _fill(copy, holds)
     return _save(copy, "ca.profile.copied", by, at)
 
 
 def edit(
-    *,
-    copy: ProfileCopy,
-    name: str,
-    days: int,
-    most_days: int,
-    name_kinds: Sequence[str],
-    wildcards: bool,
-    purposes: Sequence[str],
-    by: Operator | None,
-    at: datetime,
+    *, copy: ProfileCopy, by: Operator | None, at: datetime, **holds: Unpack[Holds]
 ) -> ProfileCopy:
     """Say anew what a copy in use holds. What was signed before stays as it is."""
     if copy.retired_at is not None:
         raise CopyRefused("copy_retired", value=copy.name, status=409)
-    fields = {
-        "name": name,
-        "days": days,
-        "most_days": most_days,
-        "name_kinds": name_kinds,
-        "wildcards": wildcards,
-        "purposes": purposes,
-    }
-    _fill(copy, fields)
+    _fill(copy, holds)
     return _save(copy, "ca.profile.edited", by, at)
 
 
@@ -111,13 +87,13 @@ def reinstate(*, copy: ProfileCopy, by: Operator | None, at: datetime) -> None:
     _turn(copy, None, "ca.profile.reinstated", "copy_not_retired", by, at)
 
 
-def _fill(copy: ProfileCopy, fields: dict[str, Any]) -> None:
-    name = str(fields["name"]).strip()
+def _fill(copy: ProfileCopy, holds: Holds) -> None:
+    name = str(holds["name"]).strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise CopyRefused("copy_name_bad", "name")
-    copy.name, copy.days, copy.most_days = name, fields["days"], fields["most_days"]
-    copy.name_kinds, copy.purposes = list(fields["name_kinds"]), list(fields["purposes"])
-    copy.wildcards = fields["wildcards"]
+    copy.name, copy.days, copy.most_days = name, holds["days"], holds["most_days"]
+    copy.name_kinds, copy.purposes = list(holds["name_kinds"]), list(holds["purposes"])
+    copy.wildcards = holds["wildcards"]
     try:
         rails = rails_of(copy)
     except profiles.OutsideRails as error:

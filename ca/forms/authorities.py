@@ -96,6 +96,23 @@ def subject_of(issuer: Issuer) -> dict[str, str]:
     return found
 
 
+def public_address(help_text: Any) -> forms.CharField:
+    """http:// and a host name; `ca.wishes.normal_origin` judges it."""
+    return forms.CharField(
+        label=_("Public address"),
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={
+                "placeholder": "http://pki.example.com",
+                "inputmode": "url",
+                "spellcheck": "false",
+            }
+        ),
+        help_text=help_text,
+    )
+
+
 class AuthorityForm(forms.Form):
     """A form whose secrets are not needed only to look at what would be signed."""
 
@@ -203,23 +220,13 @@ class IssuingFields(AuthorityForm):
             "Whoever steals its key could then pose as any server to everyone who trusts the root."
         ),
     )
-    origin = forms.CharField(
-        label=_("Public address"),
-        required=False,
-        max_length=200,
-        widget=forms.TextInput(
-            attrs={
-                "placeholder": "http://pki.example.com",
-                "inputmode": "url",
-                "spellcheck": "false",
-            }
-        ),
-        help_text=_(
+    origin = public_address(
+        _(
             "Where clients can fetch the revocation list and the issuer's certificate from this "
             "console, without signing in: http:// and a host name. It is burnt into every "
             "certificate and cannot be changed afterwards. Leave it empty if clients cannot reach "
             "the console: certificates then say nothing of it, and revoking one is not announced."
-        ),
+        )
     )
     issuing_algorithm = forms.ChoiceField(
         label=_("Key"), choices=ISSUING_ALGORITHMS, help_text=WARNINGS["ed25519"]

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from ca import importing, passphrases
-from ca.forms.authorities import NEW_PASSPHRASE, OWN_PASSPHRASE
+from ca.forms.authorities import NEW_PASSPHRASE, OWN_PASSPHRASE, public_address
 from ca.legacy import files as legacy_files
 
 KEY_ENDINGS = ".key,.pem,.der,.p8"
@@ -136,20 +136,10 @@ class ImportForm(KeyFields, LookForm):
         max_length=importing.LONGEST_NAME,
         help_text=_("What the console calls it. Its certificate keeps its own name."),
     )
-    origin = forms.CharField(
-        label=_("Public address"),
-        required=False,
-        max_length=200,
-        widget=forms.TextInput(
-            attrs={
-                "placeholder": "http://pki.example.com",
-                "inputmode": "url",
-                "spellcheck": "false",
-            }
-        ),
-        help_text=_(
+    origin = public_address(
+        _(
             "Where clients can fetch revocation lists from this console, without signing in. It is "
             "burnt into what the root signs from now on. Leave it empty if clients cannot reach "
             "the console."
-        ),
+        )
     )
