@@ -1,4 +1,4 @@
-"""Four hierarchies, one an authority's algorithm, and under each every profile with every key that
+"""Six hierarchies, one an authority's algorithm, and under each every profile with every key that
 a leaf may have: what the judges of `test_conformance.py` and `test_pkilint.py` are shown. Each key
 is made once.
 """
@@ -14,8 +14,8 @@ from cryptography import x509
 from ca import keystore, lints, names, profiles, template
 
 AT = datetime.now(UTC) - timedelta(minutes=5)
-AUTHORITIES = ("p256", "p384", "rsa2048", "ed25519")
-LEAVES = ("p256", "p384", "rsa2048")
+AUTHORITIES = ("p256", "p384", "rsa2048", "rsa3072", "rsa4096", "ed25519")
+LEAVES = ("p256", "p384", "rsa2048", "rsa3072", "rsa4096")
 PERMITTED = names.parse_subtrees(["example.com", "192.0.2.0/24", "2001:db8::/32"])
 PLACES = template.Addresses(
     issuer="http://pki.example.com/pki/a.crt",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.utils import timezone
 
-from ca import authorities, keystore, tasks
-from ca.models import Ceremony, Issuer
+from ca import authorities, issuance, keystore, rollover, tasks
+from ca.models import Ceremony, Certificate, Issuer
 from ca.wishes import AuthorityWish, Wish
 
 PASSPHRASE = "six honest serving men"
@@ -75,6 +76,36 @@ def issuing(owner, now: datetime) -> Issuer:  # type: ignore[no-untyped-def]
     return ceremony.made
 
 
+@pytest.fixture
+def root(owner, now) -> Issuer:  # type: ignore[no-untyped-def]
+    only = replace(wish(root_key="p256"), issuing=None, permitted=())
+    ceremony = authorities.request_root(wish=only, passphrase=PASSPHRASE, by=owner, at=now)
+    tasks.make_authority(ceremony.pk)
+    ceremony.refresh_from_db()
+    assert ceremony.state == Ceremony.DONE, ceremony.reason
+    assert ceremony.root is not None and ceremony.made is None
+    return ceremony.root
+
+
+@pytest.fixture
+def successor(issuing, owner, now) -> Issuer:  # type: ignore[no-untyped-def]
+    """Of `issuing`, which still signs."""
+    part = AuthorityWish("Second", "p256", 1000, organisation="Example")
+    ceremony = rollover.request_successor(
+        issuer=issuing,
+        wish=Wish(issuing=part, permitted=("example.test",)),
+        passphrase=PASSPHRASE,
+        by=owner,
+        at=now,
+    )
+    tasks.make_authority(ceremony.pk)
+    ceremony.refresh_from_db()
+    assert ceremony.state == Ceremony.DONE, ceremony.reason
+    issuing.refresh_from_db()
+    assert issuing.successor == ceremony.made and ceremony.made.parent == issuing.parent
+    return ceremony.made
+
+
 def request_for(
     *dns: str, key: object = None, algorithm: object = None, common_name: str | None = None
 ) -> str:
@@ -86,6 +117,24 @@ def request_for(
         builder = builder.add_extension(san, critical=False)
     signed = builder.sign(key, algorithm or hashes.SHA256())  # type: ignore[arg-type]
     return signed.public_bytes(Encoding.PEM).decode()
+
+
+def leaf_of(
+    issuing: Issuer, owner: object, at: datetime, name: str = "mail1.example.test"
+) -> Certificate:
+    """A host's certificate, asked for and signed."""
+    order = issuance.request(
+        profile="host",
+        names=[name],
+        issuer=issuing,
+        csr_pem=request_for(name),
+        by=owner,  # type: ignore[arg-type]
+        at=at,
+    )
+    tasks.sign_order(order.pk)
+    order.refresh_from_db()
+    assert order.certificate is not None, order.reason
+    return order.certificate
 
 
 @pytest.fixture

@@ -18,22 +18,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from ca import crl, issuance, revocation, tasks
+from ca import crl, revocation, tasks
 from ca.models import Certificate, Issuer, RevocationList
 from core import leases
-from tests.ca.conftest import request_for
+from tests.ca.conftest import leaf_of
 
 pytestmark = pytest.mark.django_db
-
-
-def leaf_of(issuing, owner, at, name: str = "mail1.example.test") -> Certificate:  # type: ignore[no-untyped-def]
-    order = issuance.request(
-        profile="host", names=[name], issuer=issuing, csr_pem=request_for(name), by=owner, at=at
-    )
-    tasks.sign_order(order.pk)
-    order.refresh_from_db()
-    assert order.certificate is not None
-    return order.certificate
 
 
 @pytest.fixture

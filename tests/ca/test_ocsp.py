@@ -7,7 +7,7 @@ import io
 import subprocess
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -30,12 +30,12 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ca import due, issuance, ocsp, responders, revocation, tasks
+from ca import due, ocsp, responders, revocation, tasks
 from ca.models import Certificate, Issuer, Responder, RevocationList
 from ca.pages import ocsp as ocsp_views
 from core import seal
 from core.models import AuditEvent
-from tests.ca.conftest import make, request_for, wish
+from tests.ca.conftest import leaf_of, make, wish
 
 pytestmark = pytest.mark.django_db
 
@@ -46,16 +46,6 @@ KIND = "application/ocsp-request"
 def nothing_kept() -> None:
     responders.forget()
     ocsp_views.forget()
-
-
-def leaf_of(issuing: Issuer, owner, at: datetime, name: str = "mail1.example.test") -> Certificate:  # type: ignore[no-untyped-def]
-    order = issuance.request(
-        profile="host", names=[name], issuer=issuing, csr_pem=request_for(name), by=owner, at=at
-    )
-    tasks.sign_order(order.pk)
-    order.refresh_from_db()
-    assert order.certificate is not None
-    return order.certificate
 
 
 @pytest.fixture

@@ -11,24 +11,17 @@ from cryptography import x509
 from django.urls import reverse
 from django.utils import timezone
 
-from ca import authorities, issuance, keystore, revocation, tasks
+from ca import authorities, keystore, revocation, tasks
 from ca.models import Certificate, RevocationList
 from core.models import AuditEvent
-from tests.ca.conftest import PASSPHRASE, request_for
+from tests.ca.conftest import PASSPHRASE, leaf_of
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def leaf(issuing, owner, now) -> Certificate:  # type: ignore[no-untyped-def]
-    name = "mail1.example.test"
-    order = issuance.request(
-        profile="host", names=[name], issuer=issuing, csr_pem=request_for(name), by=owner, at=now
-    )
-    tasks.sign_order(order.pk)
-    order.refresh_from_db()
-    assert order.certificate is not None
-    return order.certificate
+    return leaf_of(issuing, owner, now)
 
 
 def signed_list(issuer) -> x509.CertificateRevocationList:  # type: ignore[no-untyped-def]
