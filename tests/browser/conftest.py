@@ -65,7 +65,34 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-def browse(chromium, watch):  # type: ignore[no-untyped-def]
+def all_answered() -> Iterator[object]:
+    """Waits for the requests that the server still works on: emptying the database under one fails
+    with "locked"."""
+    from django.core.signals import request_finished, request_started
+
+    under_way: list[int] = []
+
+    def started(**_more: object) -> None:
+        under_way.append(1)
+
+    def finished(**_more: object) -> None:
+        if under_way:
+            under_way.pop()
+
+    def wait() -> None:
+        until = time.monotonic() + 5
+        while under_way and time.monotonic() < until:
+            time.sleep(0.02)
+
+    request_started.connect(started)
+    request_finished.connect(finished)
+    yield wait
+    request_started.disconnect(started)
+    request_finished.disconnect(finished)
+
+
+@pytest.fixture
+def browse(chromium, watch, all_answered):  # type: ignore[no-untyped-def]
     """`browse(width=…, dark=…, language=…)` opens a page; its problems go to `watch`."""
     contexts = []
 
@@ -85,6 +112,7 @@ def browse(chromium, watch):  # type: ignore[no-untyped-def]
     yield open_page
     for context in contexts:
         context.close()
+    all_answered()
 
 
 @pytest.fixture
