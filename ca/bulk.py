@@ -17,21 +17,18 @@ import gc
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import transaction
 
-from ca import csr, keys, keystore, lints, preparation, profiles, records
-from ca.issuance import NotSigned
+from ca import csr, keystore, lints, preparation, profiles, records, verifier
 from ca.models import Batch, BatchPart, Issuer
-from ca.preparation import IssuanceRefused
+from ca.preparation import IssuanceRefused, RequestUnreadable
 from core import audit, leases
 from core.models import Operator
 from core.nudge import nudge
@@ -141,9 +138,11 @@ def _no_collection() -> Iterator[None]:
 
 @dataclass
 class _Worked:
-    """What became of one part."""
+    """What becomes of one part."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    part: BatchPart
+    read: Sequence[csr.Csr | csr.BadRequest]
+    signed: list[tuple[csr.Csr, x509.Certificate]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -170,21 +169,31 @@ def sign(*, batch: Batch, clock: Callable[[], datetime]) -> None:
         _refuse(batch, error.code, {"issuer": issuer.name, **error.detail}, at=begin)
         return
     parts = batch.parts.filter(first__gte=batch.done).order_by("first").iterator(chunk_size=1)
-    part, read = next(parts, None), None
-    # Writing to the database and verifying leave the interpreter to each other: while a part is
-    # stored, a second thread reads the next one's requests.
-    with ThreadPoolExecutor(max_workers=1) as second:
+    part = next(parts, None)
+    read = verifier.read(part.requests) if part is not None else []
+    # A batch of one part is done before another process would have started.
+    with verifier.Verifier(beside=batch.total > PART) as beside:
         while part is not None:
             at = clock()
             if at - begin >= SLICE:
                 leases.release(batch, changed_at=at)
                 nudge(SIGN_BATCH, batch.pk)
                 return
+            following = next(parts, None)
+            beside.ask_requests(following.requests if following is not None else [])
+            worked = _Worked(part, read)
             try:
                 ground = preparation.ground(profile=rails, issuer=issuer, days=batch.days, at=at)
                 with _no_collection():
-                    asked = read.result() if read is not None else _read(part.requests)
-                    worked = _work(batch, part, asked, ground=ground, key=key, clock=clock)
+                    _sign(worked, batch, ground=ground, key=key, clock=clock)
+                    read = beside.requests()
+                    beside.ask_certificates(
+                        [signed.public_bytes(Encoding.DER) for _asked, signed in worked.signed],
+                        key_ids=[asked.key_id for asked, _signed in worked.signed],
+                        issuer=ground.above.public_key(),
+                    )
+                    rows = _rows(worked, batch, ground=ground)
+                    beside.certificates()
             except IssuanceRefused as refusal:
                 _refuse(batch, refusal.code, refusal.detail, at=at)
                 return
@@ -192,44 +201,29 @@ def sign(*, batch: Batch, clock: Callable[[], datetime]) -> None:
                 # A token that stopped answering: what was signed before stays signed.
                 _refuse(batch, error.code, {"issuer": issuer.name, **error.detail}, at=at)
                 return
-            following = next(parts, None)
-            read = second.submit(_read, following.requests) if following is not None else None
-            _store(batch, part, worked, at=clock())
+            _store(worked, batch, rows, at=clock())
             part = following
     _finish(batch, at=clock())
 
 
-def _read(requests: Sequence[str]) -> list[csr.Csr | IssuanceRefused]:
-    """Each request as it was read, or why it is refused."""
-    read: list[csr.Csr | IssuanceRefused] = []
-    for pem in requests:
-        try:
-            read.append(preparation.read_csr(pem))
-        except IssuanceRefused as refusal:
-            read.append(refusal)
-    return read
-
-
-def _work(
+def _sign(
+    worked: _Worked,
     batch: Batch,
-    part: BatchPart,
-    read: Sequence[csr.Csr | IssuanceRefused],
     *,
     ground: preparation.Ground,
     key: keystore.SigningKey,
     clock: Callable[[], datetime],
-) -> _Worked:
-    """Prepare, lint, sign and check every request of a part; nothing is stored.
+) -> None:
+    """Prepare, lint and sign every request of a part; nothing is stored.
 
     Step by step for all of them, not request by request: the processor's caches hold a step.
     """
-    worked = _Worked()
     renewed = clock()
     ready: list[tuple[csr.Csr, lints.Linted]] = []
-    for index, asked in enumerate(read, part.first):
+    for index, asked in enumerate(worked.read, worked.part.first):
         try:
-            if isinstance(asked, IssuanceRefused):
-                raise asked
+            if isinstance(asked, csr.BadRequest):
+                raise RequestUnreadable(asked.code, **asked.detail)
             _tbs, linted = preparation.prepare_on(
                 ground,
                 wanted=asked.names,
@@ -241,41 +235,29 @@ def _work(
             worked.refused.append(refused)
         else:
             ready.append((asked, linted))
-    signed: list[tuple[csr.Csr, x509.Certificate]] = []
     for asked, linted in ready:
-        if len(signed) % LOOK == 0 and clock() - renewed > RENEW:
+        if len(worked.signed) % LOOK == 0 and clock() - renewed > RENEW:
             renewed = clock()
             leases.renew(batch, at=renewed)
-        signed.append((asked, key.issue(linted)))
-    above = ground.above.public_key()
-    for asked, certificate in signed:
-        _check(certificate, above, asked)
-    for asked, certificate in signed:
-        row = records.fields(
-            issuer=ground.issuer,
-            certificate=certificate,
-            profile=ground.profile.id,
-            at=ground.at,
-            listed=[name.value for name in asked.names],
-            key_id=asked.key_id,
-            key_label=asked.key_label,
-        )
-        row["batch"] = batch
-        worked.rows.append(row)
-    return worked
+        worked.signed.append((asked, key.issue(linted)))
 
 
-def _check(signed: x509.Certificate, above: CertificatePublicKeyTypes, asked: csr.Csr) -> None:
-    """As `issuance.check`, with the issuer's key decoded once; its name is a rule's concern."""
-    signature, said = signed.signature, signed.tbs_certificate_bytes
-    if isinstance(above, ec.EllipticCurvePublicKey):
-        above.verify(signature, said, ec.ECDSA(keys.signing_hash(above)))
-    elif isinstance(above, rsa.RSAPublicKey):
-        above.verify(signature, said, padding.PKCS1v15(), keys.signing_hash(above))
-    else:
-        above.verify(signature, said)  # type: ignore[union-attr, call-arg]
-    if signed.public_key() != asked.public_key:
-        raise NotSigned("the certificate holds another key than the request")
+def _rows(worked: _Worked, batch: Batch, *, ground: preparation.Ground) -> list[dict[str, Any]]:
+    return [
+        {
+            **records.fields(
+                issuer=ground.issuer,
+                certificate=certificate,
+                profile=ground.profile.id,
+                at=ground.at,
+                listed=[name.value for name in asked.names],
+                key_id=asked.key_id,
+                key_label=asked.key_label,
+            ),
+            "batch": batch,
+        }
+        for asked, certificate in worked.signed
+    ]
 
 
 def _subject(rails: profiles.Profile, asked: csr.Csr) -> dict[str, str]:
@@ -284,18 +266,18 @@ def _subject(rails: profiles.Profile, asked: csr.Csr) -> dict[str, str]:
     return {"CN": asked.common_name} if own else {}
 
 
-def _store(batch: Batch, part: BatchPart, worked: _Worked, *, at: datetime) -> None:
+def _store(worked: _Worked, batch: Batch, rows: Sequence[dict[str, Any]], *, at: datetime) -> None:
     with transaction.atomic():
         # First, so that a signer whose lease was lost stores nothing.
         leases.save(
             batch,
             state=Batch.SIGNING,
-            done=part.first + len(part.requests),
+            done=worked.part.first + len(worked.read),
             refused=[*batch.refused, *worked.refused],
             changed_at=at,
             lease_until=at + timedelta(seconds=leases.SECONDS),
         )
-        records.insert(worked.rows)
+        records.insert(rows)
 
 
 def _finish(batch: Batch, *, at: datetime) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 
-from ca import bulk, issuance, preparation, records, tasks
+from ca import bulk, issuance, keystore, preparation, records, tasks, verifier
 from ca.models import Batch, Certificate, Issuer
 from core import leases
 from core.models import AuditEvent
@@ -164,6 +164,17 @@ def test_killed_in_between(place: str, asked, requests, monkeypatch) -> None:  #
     assert (batch.state, batch.signed, batch.certificates.count()) == (Batch.DONE, 7, 7)
     titles = sorted(row.title for row in batch.certificates.all())
     assert titles == [f"host{number}.example.test" for number in range(7)], "each of them once"
+
+
+def test_a_wrong_signature_is_never_stored(asked, requests, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """The key, or the memory it lies in, is not what it was."""
+    batch = asked(requests)
+    issue = keystore.SigningKey.issue
+    other = keystore.generate("p256")
+    monkeypatch.setattr(keystore.SigningKey, "issue", lambda key, linted: issue(other, linted))
+    with pytest.raises(verifier.NotVerified):
+        tasks.sign_batch(batch.pk)
+    assert not batch.certificates.exists()
 
 
 def test_a_signer_that_slept_stores_nothing(asked, requests, now) -> None:  # type: ignore[no-untyped-def]
