@@ -35,7 +35,8 @@ LARGE_EVERY = timedelta(minutes=10)
 
 
 class Revoked(NamedTuple):
-    """A tuple, of which there may be a million."""
+    """A tuple, of which there may be a million: `at` is in UTC, whole seconds, without saying so
+    (`columns.second`), since to convert it again would be a sixth of the work."""
 
     serial: int
     at: datetime
@@ -138,12 +139,6 @@ def _entries(revoked: Iterable[Revoked]) -> list[x509.RevokedCertificate]:
     # may have issued (serial 0), and is three times as fast.
     said = {reason: _said(reason) for reason in (None, *x509.ReasonFlags)}
     return [
-        x509.RevokedCertificateBuilder(
-            each.serial,
-            (each.at if each.at.tzinfo is UTC else each.at.astimezone(UTC)).replace(
-                microsecond=0, tzinfo=None
-            ),
-            said[each.reason],
-        ).build()
-        for each in revoked
+        x509.RevokedCertificateBuilder(serial, at, said[reason]).build()
+        for serial, at, reason in revoked
     ]

@@ -178,7 +178,7 @@ def _on_lists(
     reasons = {flag.value: flag for flag in x509.ReasonFlags}
     asked = found.values_list("serial", "revoked_at", "revocation_reason")
     for serial, when, reason in columns.rows(asked):
-        yield crl.Revoked(int(serial, 16), columns.moment(when), reasons.get(reason))
+        yield crl.Revoked(int(serial, 16), columns.second(when), reasons.get(reason))
 
 
 def _taken_off(issuer: Issuer, *, ended_after: datetime, since: datetime) -> Iterator[crl.Revoked]:
@@ -186,7 +186,7 @@ def _taken_off(issuer: Issuer, *, ended_after: datetime, since: datetime) -> Ite
         released_at__gte=since, revoked_at=None, not_after__gt=ended_after
     )
     for serial, when in columns.rows(found.values_list("serial", "released_at")):
-        yield crl.Revoked(int(serial, 16), columns.moment(when), x509.ReasonFlags.remove_from_crl)
+        yield crl.Revoked(int(serial, 16), columns.second(when), x509.ReasonFlags.remove_from_crl)
 
 
 def _changed(issuer: Issuer, *, since: datetime, at: datetime) -> Iterator[crl.Revoked]:

@@ -18,7 +18,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from ca import crl, revocation, tasks
+from ca import columns, crl, revocation, tasks
 from ca.models import Certificate, Issuer, RevocationList
 from core import leases
 from tests.ca.conftest import leaf_of
@@ -239,7 +239,8 @@ def test_an_issuer_without_a_key_identifier_and_a_serial_of_zero(now: datetime) 
         .not_valid_after(now + timedelta(days=3))
         .sign(key, hashes.SHA256())
     )
-    revoked = [crl.Revoked(0, now, None), crl.Revoked(2, now, x509.ReasonFlags.unspecified)]
+    at = columns.second(now)
+    revoked = [crl.Revoked(0, at, None), crl.Revoked(2, at, x509.ReasonFlags.unspecified)]
     prepared = crl.prepare(issuer=root, number=1, revoked=revoked, at=now, days=7)
     signed = prepared.builder().sign(key, hashes.SHA256())
     identifier = signed.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
