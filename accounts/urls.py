@@ -2,23 +2,23 @@
 
 from django.urls import path
 
-from accounts import views, views_aliases, views_domains
+from accounts.pages import aliases, domains, mailboxes
 
 app_name = "accounts"
 urlpatterns = [
-    path("", views.mailboxes, name="mailboxes"),
-    path("new/", views.new, name="new"),
-    path("selected/", views.selected, name="selected"),
-    path("check/name/", views.name_check, name="name_check"),
-    path("check/password/", views.password_check, name="password_check"),
-    path("<int:pk>/", views.mailbox, name="mailbox"),
-    path("<int:pk>/edit/", views.edit, name="edit"),
-    path("<int:pk>/password/", views.password, name="password"),
-    path("<int:pk>/suspend/", views.suspend, name="suspend"),
-    path("<int:pk>/resume/", views.resume, name="resume"),
-    path("domains/", views_domains.index, name="domains"),
-    path("domains/<int:pk>/remove/", views_domains.remove, name="domain_remove"),
-    path("aliases/", views_aliases.index, name="aliases"),
-    path("aliases/new/", views_aliases.new, name="alias_new"),
-    path("aliases/<int:pk>/delete/", views_aliases.delete, name="alias_delete"),
+    path("", mailboxes.mailboxes, name="mailboxes"),
+    path("new/", mailboxes.new, name="new"),
+    path("selected/", mailboxes.selected, name="selected"),
+    path("check/name/", mailboxes.name_check, name="name_check"),
+    path("check/password/", mailboxes.password_check, name="password_check"),
+    path("<int:pk>/", mailboxes.mailbox, name="mailbox"),
+    path("<int:pk>/edit/", mailboxes.edit, name="edit"),
+    path("<int:pk>/password/", mailboxes.password, name="password"),
+    path("<int:pk>/suspend/", mailboxes.suspend, name="suspend"),
+    path("<int:pk>/resume/", mailboxes.resume, name="resume"),
+    path("domains/", domains.index, name="domains"),
+    path("domains/<int:pk>/remove/", domains.remove, name="domain_remove"),
+    path("aliases/", aliases.index, name="aliases"),
+    path("aliases/new/", aliases.new, name="alias_new"),
+    path("aliases/<int:pk>/delete/", aliases.delete, name="alias_delete"),
 ]

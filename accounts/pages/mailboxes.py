@@ -1,4 +1,4 @@
-"""Pages of mailboxes. Domains and aliases have theirs in `views_domains` and `views_aliases`.
+"""Pages of mailboxes. Domains and aliases have theirs beside it.
 
 A view reads the form, makes one call of a verb, and shows the outcome or the refusal.
 """

@@ -1,0 +1,50 @@
+"""Addresses that lead elsewhere."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from accounts import addresses
+from accounts.models.domains import Domain
+
+
+class AliasQuerySet(models.QuerySet["Alias"]):
+    def on(self, host: str) -> AliasQuerySet:
+        return self.filter(domain__host=host)
+
+
+class Alias(models.Model):
+    """An address without a mailbox; its mail goes to every address in `targets`.
+
+    With an empty `local_part` it is the domain's catch-all, `@example.test`: what no other address
+    of the domain takes.
+    """
+
+    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="+")
+    local_part = models.CharField(max_length=64)
+    address = models.CharField(max_length=318, unique=True)
+    targets = models.JSONField(default=list)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revision = models.PositiveIntegerField(default=1)
+    note = models.CharField(max_length=1000, blank=True, default="")
+    created_at = models.DateTimeField()
+
+    objects = AliasQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["address"]
+        indexes = [models.Index(fields=["domain", "address"], name="alias_domain_address")]
+        constraints = [
+            models.UniqueConstraint(fields=["domain", "local_part"], name="alias_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def unicode_address(self) -> str:
+        return addresses.unicode_address(self.address)
+
+    @property
+    def unicode_targets(self) -> list[str]:
+        return [addresses.unicode_address(target) for target in self.targets]

@@ -1,0 +1,148 @@
+"""Mailboxes, tombstones included, and how they are found."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts import addresses, states
+from accounts.models.domains import Domain
+from core.search import Searchable, TextIndex, like
+
+
+class MailboxState(models.TextChoices):
+    ACTIVE = states.ACTIVE, _("Active")
+    SUSPENDED = states.SUSPENDED, _("Suspended")
+    CLOSING = states.CLOSING, _("Closing")
+    ERASED = states.ERASED, _("Erased")
+
+
+SEARCH = TextIndex(table="accounts_mailbox", column="search_text")
+
+
+class MailboxQuerySet(Searchable, models.QuerySet["Mailbox"]):  # type: ignore[misc]
+    text_index = SEARCH
+
+    def present(self) -> MailboxQuerySet:
+        """Those a host holds: all but the erased ones, whose rows are tombstones."""
+        return self.exclude(state=states.ERASED)
+
+    def in_state(self, state: str) -> MailboxQuerySet:
+        return self.filter(state=state)
+
+    def on(self, host: str) -> MailboxQuerySet:
+        return self.filter(domain__host=host)
+
+    def search(self, text: str) -> MailboxQuerySet:
+        """Mailboxes whose address, name or owner holds every word of `text`.
+
+        What few mailboxes have comes from the trigram index: 1 ms. For the rest, and for words too
+        short for it, the inner query reads the index `mailbox_search` alone, whatever the order of
+        the list: 100k rows in 20 ms, against 350 ms over three columns of the table.
+        """
+        groups = [[word] for word in text.replace("\0", " ").casefold().split()[:8]]
+        if not groups:
+            return self.all()
+        hits = self.hits(groups)
+        if hits is not None:
+            return self.filter(like(SEARCH, groups), pk__in=hits)
+        found = Mailbox.objects.filter(like(SEARCH, groups))
+        return self.filter(pk__in=found.order_by().values("pk"))
+
+
+def search_text(address: str, display_name: str, owner_contact: str) -> str:
+    """What `search` looks in. 500 characters: PostgreSQL's index rows end at 2,704 bytes."""
+    shown = addresses.unicode_address(address)
+    texts = (address, "" if shown == address else shown, display_name, owner_contact)
+    return " ".join(text for text in texts if text).casefold()[:SEARCH_LENGTH]
+
+
+SEARCH_LENGTH = 500
+
+
+class Mailbox(models.Model):
+    """One mailbox. `password` is a hash as Dovecot reads it, `{ARGON2ID}$argon2id$…`."""
+
+    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="+")
+    local_part = models.CharField(max_length=64)
+    address = models.CharField(max_length=318, unique=True)
+    display_name = models.CharField(max_length=200, blank=True, default="")
+    owner_contact = models.CharField(max_length=200, blank=True, default="")
+    note = models.CharField(max_length=1000, blank=True, default="")
+    quota_mb = models.PositiveIntegerField(null=True, blank=True)
+    password = models.CharField(max_length=255)
+    password_set_at = models.DateTimeField()
+    state = models.CharField(
+        max_length=9, choices=MailboxState.choices, default=MailboxState.ACTIVE
+    )
+    state_since = models.DateTimeField()
+    state_reason = models.CharField(max_length=500, blank=True, default="")
+    # A temporary account: suspended by itself at `expires_at`.
+    expires_at = models.DateTimeField(null=True, blank=True)
+    # A closing one: its mail may be erased from then on.
+    kept_until = models.DateTimeField(null=True, blank=True)
+    # The newest of its `LastUse`s, for lists.
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    must_change_password = models.BooleanField(default=False)
+    refuses_mail = models.BooleanField(default=False)
+    name_reason = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField()
+    revision = models.PositiveIntegerField(default=1)
+    search_text = models.CharField(max_length=SEARCH_LENGTH, blank=True, default="", editable=False)
+
+    objects = MailboxQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["address"]
+        indexes = [
+            models.Index(fields=["domain", "address"], name="mailbox_domain_address"),
+            models.Index(fields=["state", "address"], name="mailbox_state_address"),
+            models.Index(fields=["address", "search_text"], name="mailbox_search"),
+            models.Index(
+                fields=["expires_at"],
+                name="mailbox_expires",
+                condition=models.Q(expires_at__isnull=False),
+            ),
+            models.Index(
+                fields=["kept_until"],
+                name="mailbox_kept_until",
+                condition=models.Q(kept_until__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["domain", "local_part"], name="mailbox_once"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=states.STATES), name="mailbox_state_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(refuses_mail=False) | ~models.Q(state=states.ACTIVE),
+                name="mailbox_active_receives",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def unicode_address(self) -> str:
+        return addresses.unicode_address(self.address)
+
+    @property
+    def rights(self) -> states.Rights:
+        return states.rights(self.state, refuses_mail=self.refuses_mail)
+
+    @property
+    def quota_bytes(self) -> int:
+        """0 means no limit, as Dovecot's quota reads it."""
+        return (self.quota_mb or 0) * 1024 * 1024
+
+    def may(self, verb: str) -> bool:
+        return states.may(verb, self.state)
+
+    @property
+    def may_suspend(self) -> bool:
+        return self.may("suspend")
+
+    @property
+    def may_resume(self) -> bool:
+        return self.may("resume")
