@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.pages import aliases, domains, mailboxes
+from accounts.pages import aliases, domains, invitations, mailboxes
 
 app_name = "accounts"
 urlpatterns = [
@@ -16,6 +16,10 @@ urlpatterns = [
     path("<int:pk>/password/", mailboxes.password, name="password"),
     path("<int:pk>/suspend/", mailboxes.suspend, name="suspend"),
     path("<int:pk>/resume/", mailboxes.resume, name="resume"),
+    path("<int:pk>/invite/", invitations.invite, name="invite"),
+    path("<int:pk>/invite/withdraw/", invitations.withdraw, name="invitation_withdraw"),
+    path("invitation/<str:secret>/", invitations.invitation, name="invitation"),
+    path("invitation/<str:secret>/check/", invitations.check, name="invitation_check"),
     path("domains/", domains.index, name="domains"),
     path("domains/<int:pk>/remove/", domains.remove, name="domain_remove"),
     path("aliases/", aliases.index, name="aliases"),

@@ -11,6 +11,7 @@ from accounts.models.domains import Domain, PasswordRule
 from accounts.models.erasures import Erasure
 from accounts.models.flags import Flag, FlagKind, WeaknessAudit, WeaknessVerdict
 from accounts.models.imports import AccountImport, ImportOutcome, ImportPart
+from accounts.models.invitations import Invitation
 from accounts.models.mailboxes import SEARCH, Mailbox, MailboxState, search_text
 from accounts.models.uses import PROTOCOLS, Evidence, LastUse
 
@@ -28,6 +29,7 @@ __all__ = [
     "FlagKind",
     "ImportOutcome",
     "ImportPart",
+    "Invitation",
     "LastUse",
     "Mailbox",
     "MailboxState",
