@@ -6,15 +6,15 @@ from django import forms
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts import aliases, domains, lifecycle
+from accounts import aliases, domains
 from accounts.models import Domain, MailboxState
-from accounts.refusals import ReasonsRefusal
+from accounts.refusals import ReasonsRefusal, SeveralRefused
 from core.errors import Refusal
 
 
 def add_refusal(form: forms.Form, refusal: Refusal) -> None:
     """Put a verb's refusal where the operator is looking: at its field, else above the form."""
-    if isinstance(refusal, lifecycle.MailboxRefused):
+    if isinstance(refusal, SeveralRefused):
         for one in refusal.refusals:
             add_refusal(form, one)
         return

@@ -6,38 +6,30 @@ exception, event or log line holds a password.
 """
 
 import datetime
-from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from accounts import addresses, passwords, states
-from accounts.common import common_passwords
+from accounts import addresses, states
 from accounts.hashing import hash_password
-from accounts.models import Alias, Change, Domain, Mailbox, search_text
+from accounts.models import Alias, Change, Domain, Erasure, Mailbox, search_text
 from accounts.refusals import (
     AddressRefused,
     AddressTaken,
     DomainGone,
     EditedMeanwhile,
     NotInState,
-    ReasonsRefusal,
+    SeveralRefused,
 )
+from accounts.rules import check_password, check_quota, check_room, quota_for
 from accounts.tell import tell_host
 from core import audit
 from core.errors import Refusal
 from core.models import Operator
 
-POLICY = passwords.STRONG
-MOST_QUOTA_MB = 16 * 1024 * 1024  # 16 TiB, so that bytes stay far below 2**63 on the host
-
-
-class PasswordRefused(ReasonsRefusal):
-    """Every reason why the password is not good enough."""
-
-    field = "password"
+HANDED_ON_AFTER = datetime.timedelta(days=365)
 
 
 class NameNeedsReason(Refusal):
@@ -49,38 +41,44 @@ class NameNeedsReason(Refusal):
         super().__init__(
             _(
                 "“%(token)s” looks like an account for a test. Such accounts are forgotten, and "
-                "are the first that attackers try. Say what it is for and who looks after it, or "
-                "choose another name."
+                "are the first that attackers try. Make it a temporary one, say why it must stay, "
+                "or choose another name."
             )
             % {"token": token}
         )
         self.token = token
 
 
-class MailboxRefused(Refusal):
-    """More than one thing is wrong with a new mailbox: `refusals` holds them all."""
-
-    def __init__(self, refusals: Sequence[Refusal]) -> None:
-        super().__init__(" ".join(refusal.sentence for refusal in refusals))
-        self.refusals = tuple(refusals)
-
-
-class QuotaRefused(Refusal):
-    field = "quota_mb"
+class ExpiryRefused(Refusal):
+    field = "expires_at"
 
     def __init__(self) -> None:
+        super().__init__(_("That moment is past: choose a later one."))
+
+
+class OwnerMissing(Refusal):
+    """A temporary account has somebody who can be asked about it."""
+
+    field = "owner_contact"
+
+    def __init__(self) -> None:
+        super().__init__(_("Say who looks after it: a temporary account needs an owner."))
+
+
+class Expired(Refusal):
+    """A temporary account whose time is over is extended before it is used again."""
+
+    status = 409
+
+    def __init__(self, row: Mailbox) -> None:
         super().__init__(
-            _("A quota is a number of megabytes from 1 to %(most)d; leave it empty for no limit.")
-            % {"most": MOST_QUOTA_MB}
+            _("The time of %(address)s is over since %(day)s. Extend it first.")
+            % {"address": row.unicode_address, "day": f"{row.expires_at:%Y-%m-%d}"}
         )
 
 
-def judge_password(
-    password: str, *, local: str, domain: str, display_name: str = ""
-) -> passwords.Verdict:
-    """The verdict on a password for this account, by the policy in force."""
-    context = passwords.Context(local, domain, display_name, words=("mailadmin", "password"))
-    return passwords.judge(password, context, POLICY, common=common_passwords())
+class MailboxRefused(SeveralRefused):
+    """More than one thing is wrong with a new mailbox."""
 
 
 def create(
@@ -93,11 +91,18 @@ def create(
     note: str = "",
     quota_mb: int | None = None,
     name_reason: str = "",
+    expires_at: datetime.datetime | None = None,
+    reuse_reason: str = "",
     by: Operator | None,
     at: datetime.datetime,
 ) -> Mailbox:
-    """A new, active mailbox. AddressRefused, AddressTaken, NameNeedsReason, PasswordRefused or
-    QuotaRefused; MailboxRefused with all of them when there are several."""
+    """A new, active mailbox. AddressRefused, AddressTaken, NameNeedsReason, PasswordRefused,
+    QuotaRefused, DomainFull, ExpiryRefused or OwnerMissing; MailboxRefused with all of them when
+    there are several.
+
+    `expires_at` makes it a temporary one. `reuse_reason` says why the address of an erased account
+    is handed on before `HANDED_ON_AFTER`.
+    """
     found = problems(
         domain=domain,
         local_part=local_part,
@@ -105,6 +110,10 @@ def create(
         display_name=display_name,
         quota_mb=quota_mb,
         name_reason=name_reason,
+        owner_contact=owner_contact,
+        expires_at=expires_at,
+        insist=bool(reuse_reason.strip()),
+        at=at,
     )
     if found:
         raise found[0] if len(found) == 1 else MailboxRefused(found)
@@ -116,7 +125,11 @@ def create(
         home = Domain.objects.select_for_update().filter(pk=domain.pk).first()
         if home is None:
             raise DomainGone(domain.name)
-        check_free(home, local)
+        check_free(home, local, insist=bool(reuse_reason.strip()), at=at)
+        check_room(home)
+        quota_mb = quota_for(home, quota_mb)
+        check_quota(quota_mb, home)
+        Mailbox.objects.filter(address=address, state=states.ERASED).delete()
         try:
             with transaction.atomic():
                 mailbox = Mailbox.objects.create(
@@ -128,6 +141,7 @@ def create(
                     note=note.strip(),
                     quota_mb=quota_mb,
                     name_reason=name_reason.strip(),
+                    expires_at=expires_at,
                     password=hashed,
                     password_set_at=at,
                     state_since=at,
@@ -139,10 +153,14 @@ def create(
         detail: dict[str, Any] = {"quota_mb": quota_mb}
         if mailbox.name_reason:
             detail["name_reason"] = mailbox.name_reason
+        if expires_at:
+            detail["expires_at"] = expires_at.isoformat()
+        if reuse_reason.strip():
+            detail["reuse_reason"] = reuse_reason.strip()
         audit.record(
             by=by, at=at, action="accounts.mailbox.created", subject=address, detail=detail
         )
-        _tell(mailbox, at)
+        tell(mailbox, at)
     return mailbox
 
 
@@ -154,21 +172,26 @@ def problems(
     display_name: str,
     quota_mb: int | None,
     name_reason: str,
+    owner_contact: str = "",
+    expires_at: datetime.datetime | None = None,
+    insist: bool = False,
+    at: datetime.datetime | None = None,
 ) -> list[Refusal]:
     """Everything that speaks against a new mailbox, so that nobody meets it piece by piece."""
     found: list[Refusal] = []
     local = local_part.strip().lower()
     try:
         local = check_local_part(local_part, domain)
-        check_free(domain, local)
+        check_free(domain, local, insist=insist, at=at)
     except (AddressRefused, AddressTaken) as refused:
         found.append(refused)
     for check in (
-        lambda: check_name(local, name_reason),
-        lambda: check_quota(quota_mb),
-        lambda: check_password(
-            password, local=local, domain=domain.name, display_name=display_name
-        ),
+        lambda: check_name(local, name_reason, temporary=expires_at is not None),
+        lambda: check_expiry(expires_at, at),
+        lambda: check_owner(owner_contact, expires_at),
+        lambda: check_room(domain),
+        lambda: check_quota(quota_for(domain, quota_mb), domain),
+        lambda: check_password(password, local=local, domain=domain, display_name=display_name),
     ):
         try:
             check()
@@ -190,7 +213,6 @@ def edit(
 ) -> Mailbox:
     """Change what is said about a mailbox, and its quota. `revision` is the one that the operator
     saw: EditedMeanwhile when it is not the present one any more. QuotaRefused."""
-    check_quota(quota_mb)
     new: dict[str, Any] = {
         "display_name": display_name.strip(),
         "owner_contact": owner_contact.strip(),
@@ -205,12 +227,17 @@ def edit(
         )
         if row.revision != revision:
             raise EditedMeanwhile
+        if row.state == states.ERASED:
+            raise NotInState(_("This account was erased."))
+        check_owner(owner_contact, row.expires_at)
         changed = {name: value for name, value in new.items() if getattr(row, name) != value}
         if not changed:
             return row
+        if "quota_mb" in changed:  # one from before the domain's limit may stay
+            check_quota(quota_mb, row.domain)
         before = {name: getattr(row, name) for name in changed}
         found_by = search_text(row.address, new["display_name"], new["owner_contact"])
-        _update(row, **changed, search_text=found_by)
+        update(row, **changed, search_text=found_by)
         audit.record(
             by=by,
             at=at,
@@ -219,7 +246,7 @@ def edit(
             detail={"before": before, "after": changed},
         )
         if "quota_mb" in changed:
-            _tell(row, at)
+            tell(row, at)
     return row
 
 
@@ -230,17 +257,17 @@ def set_password(
     check_password(
         password,
         local=mailbox.local_part,
-        domain=mailbox.address.rpartition("@")[2],
+        domain=mailbox.domain,
         display_name=mailbox.display_name,
     )
     hashed = hash_password(password)
     with transaction.atomic():
-        row = _locked(mailbox)
+        row = locked(mailbox)
         if row.state == states.ERASED:
             raise NotInState(_("This account was erased."))
-        _update(row, password=hashed, password_set_at=at)
+        update(row, password=hashed, password_set_at=at)
         audit.record(by=by, at=at, action="accounts.mailbox.password_set", subject=row.address)
-        _tell(row, at, end_sessions=True)
+        tell(row, at, end_sessions=True)
     return row
 
 
@@ -255,13 +282,13 @@ def suspend(
     """No login and no sending from now on, and open sessions end. Mail goes on arriving unless
     `refuses_mail`. NotInState."""
     with transaction.atomic():
-        row = _locked(mailbox)
+        row = locked(mailbox)
         if not row.may_suspend:
             raise NotInState(
                 _("%(address)s is not active, so it cannot be suspended.")
                 % {"address": row.unicode_address}
             )
-        _update(
+        update(
             row,
             state=states.BY_VERB["suspend"].target,
             state_since=at,
@@ -275,20 +302,21 @@ def suspend(
             subject=row.address,
             detail={"reason": row.state_reason, "refuses_mail": refuses_mail},
         )
-        _tell(row, at, end_sessions=True)
+        tell(row, at, end_sessions=True)
     return row
 
 
 def resume(*, mailbox: Mailbox, by: Operator | None, at: datetime.datetime) -> Mailbox:
-    """Login and sending work again, with the same password. NotInState."""
+    """Login and sending work again, with the same password. NotInState, Expired."""
     with transaction.atomic():
-        row = _locked(mailbox)
+        row = locked(mailbox)
         if not row.may_resume:
             raise NotInState(
                 _("%(address)s is not suspended, so it cannot be resumed.")
                 % {"address": row.unicode_address}
             )
-        _update(
+        check_not_expired(row, at)
+        update(
             row,
             state=states.BY_VERB["resume"].target,
             state_since=at,
@@ -296,7 +324,7 @@ def resume(*, mailbox: Mailbox, by: Operator | None, at: datetime.datetime) -> M
             refuses_mail=False,
         )
         audit.record(by=by, at=at, action="accounts.mailbox.resumed", subject=row.address)
-        _tell(row, at)
+        tell(row, at)
     return row
 
 
@@ -308,39 +336,55 @@ def check_local_part(text: str, domain: Domain) -> str:
         raise AddressRefused(refused.reasons) from None
 
 
-def check_free(domain: Domain, local: str) -> None:
-    """AddressTaken when a mailbox, an alias or a tombstone has the address."""
+def check_free(
+    domain: Domain, local: str, *, insist: bool = False, at: datetime.datetime | None = None
+) -> None:
+    """AddressTaken when a mailbox, an alias or a tombstone has the address.
+
+    A tombstone does for a year, or until somebody insists; and as long as the former owner's mail
+    is still on the host.
+    """
     address = f"{local}@{domain.name}"
-    state = Mailbox.objects.filter(address=address).values_list("state", flat=True).first()
-    if state:
-        raise AddressTaken(address, "erased" if state == states.ERASED else "mailbox")
+    found = Mailbox.objects.filter(address=address).values_list("state", "state_since").first()
+    if found:
+        state, since = found
+        if state != states.ERASED:
+            raise AddressTaken(address, "mailbox")
+        if Erasure.objects.filter(address=address, state=Erasure.WAITING).exists():
+            raise AddressTaken(address, "erasing")
+        if not insist and (at is None or since + HANDED_ON_AFTER > at):
+            raise AddressTaken(address, "erased")
     if Alias.objects.filter(address=address).exists():
         raise AddressTaken(address, "alias")
 
 
-def check_name(local: str, reason: str) -> None:
+def check_name(local: str, reason: str, *, temporary: bool = False) -> None:
     token = addresses.test_token(local)
-    if token and not reason.strip():
+    if token and not temporary and not reason.strip():
         raise NameNeedsReason(token)
 
 
-def check_quota(quota_mb: int | None) -> None:
-    if quota_mb is not None and not 1 <= quota_mb <= MOST_QUOTA_MB:
-        raise QuotaRefused
+def check_expiry(expires_at: datetime.datetime | None, at: datetime.datetime | None) -> None:
+    if expires_at is not None and at is not None and expires_at <= at:
+        raise ExpiryRefused
 
 
-def check_password(password: str, *, local: str, domain: str, display_name: str = "") -> None:
-    verdict = judge_password(password, local=local, domain=domain, display_name=display_name)
-    if not verdict.accepted:
-        raise PasswordRefused(verdict.reasons)
+def check_owner(owner_contact: str, expires_at: datetime.datetime | None) -> None:
+    if expires_at is not None and not owner_contact.strip():
+        raise OwnerMissing
 
 
-def _locked(mailbox: Mailbox) -> Mailbox:
+def check_not_expired(row: Mailbox, at: datetime.datetime) -> None:
+    if row.expired(at):
+        raise Expired(row)
+
+
+def locked(mailbox: Mailbox) -> Mailbox:
     rows = Mailbox.objects.select_for_update(of=("self",)).select_related("domain")
     return rows.get(pk=mailbox.pk)
 
 
-def _update(row: Mailbox, **fields: Any) -> None:
+def update(row: Mailbox, **fields: Any) -> None:
     """Write to a locked row and to the instance; every write is a new revision."""
     Mailbox.objects.filter(pk=row.pk).update(**fields, revision=F("revision") + 1)
     for name, value in fields.items():
@@ -348,6 +392,6 @@ def _update(row: Mailbox, **fields: Any) -> None:
     row.revision += 1
 
 
-def _tell(row: Mailbox, at: datetime.datetime, *, end_sessions: bool = False) -> None:
+def tell(row: Mailbox, at: datetime.datetime, *, end_sessions: bool = False) -> None:
     Change.objects.all().append([Change.of(row, at=at, end_sessions=end_sessions)])
     tell_host(row.domain.host)

@@ -77,8 +77,16 @@ def normalized(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-def judge(password: str, context: Context, policy: Policy, *, common: Container[str]) -> Verdict:
-    """Every reason against this password. `common` holds lower-case passwords."""
+def judge(
+    password: str,
+    context: Context,
+    policy: Policy,
+    *,
+    common: Container[str],
+    breached: bool = False,
+) -> Verdict:
+    """Every reason against this password. `common` holds lower-case passwords; `breached` is what
+    a list of breaches says of it."""
     if not password:
         return Verdict((Reason("password_missing"),))
     nfc = normalized(password[: 4 * MAX_LENGTH])
@@ -98,6 +106,8 @@ def judge(password: str, context: Context, policy: Policy, *, common: Container[
         reasons.append(Reason(related))
     if nfc.lower() in common:
         reasons.append(Reason("common"))
+    if breached:
+        reasons.append(Reason("breached"))
     inputs = list(dict.fromkeys([*names, *places]))
     score = _score(nfc, inputs)
     if score < policy.minimum_score:
@@ -130,7 +140,9 @@ def _place_words(context: Context) -> list[str]:
     """The domain, its labels, and what else the caller names."""
     labels = context.domain.lower().split(".")
     joined = ["".join(labels), *(label.replace("-", "") for label in labels)]
-    return _words([context.domain.lower(), *labels, *joined, *(w.lower() for w in context.words)])
+    parts = [part for label in labels for part in label.split("-")]
+    named = [word.lower() for word in context.words]
+    return _words([context.domain.lower(), *labels, *joined, *named, *parts])
 
 
 def _words(texts: Iterable[str]) -> list[str]:

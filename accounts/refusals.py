@@ -32,6 +32,14 @@ class ReasonsRefusal(Refusal):
         return " ".join(self.sentences)
 
 
+class SeveralRefused(Refusal):
+    """More than one thing is wrong: `refusals` holds them all."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        super().__init__(" ".join(refusal.sentence for refusal in refusals))
+        self.refusals = tuple(refusals)
+
+
 class AddressRefused(ReasonsRefusal):
     """The name before the @ is not one that this console makes."""
 
@@ -57,7 +65,7 @@ class TargetRefused(ReasonsRefusal):
 
 
 class AddressTaken(Refusal):
-    """Another mailbox or alias has the address. `holder` is "mailbox", "alias" or "erased"."""
+    """Another mailbox or alias has the address. `holder` is a key of SENTENCES."""
 
     status = 409
     field = "local_part"
@@ -68,6 +76,10 @@ class AddressTaken(Refusal):
         "erased": _(
             "%(address)s was erased and is not handed on: mail meant for its former owner would "
             "reach the new one."
+        ),
+        "erasing": _(
+            "%(address)s was erased, and its mail is not deleted from its host yet. Try again when "
+            "it is."
         ),
     }
 
@@ -99,11 +111,10 @@ class EditedMeanwhile(Refusal):
     """Somebody else saved the account since this operator opened it."""
 
     status = 409
+    SENTENCE = _(
+        "Somebody else changed this account after you opened it. Nothing of yours was "
+        "saved: look at what it says now, then change it again."
+    )
 
     def __init__(self) -> None:
-        super().__init__(
-            _(
-                "Somebody else changed this account after you opened it. Nothing of yours was "
-                "saved: look at what it says now, then change it again."
-            )
-        )
+        super().__init__(self.SENTENCE)

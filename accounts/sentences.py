@@ -63,6 +63,10 @@ SENTENCES: dict[str, str | Promise] = {
         "It is made from the domain's name, which everybody knows who sends mail here."
     ),
     "common": _("It is on the list of the most used passwords, which attackers try in order."),
+    "breached": _(
+        "It is among the passwords that were stolen elsewhere and made public. If you use it "
+        "anywhere else, change it there too."
+    ),
     "guessable": _(
         "It is too easy to guess: %(score)d of 4 points, %(least)d are the least. "
         "Several unrelated words, or the generator, do better."

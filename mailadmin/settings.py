@@ -205,6 +205,9 @@ CONSOLE_URL = os.environ.get("MAILADMIN_CONSOLE_URL", "").rstrip("/") or (
     f"https://{ALLOWED_HOSTS[0].lstrip('.')}" if PRODUCTION else f"http://localhost:{PORT}"
 )
 
+# Passwords of mailboxes: a sorted file of SHA-1 sums that `accounts.breached` asks
+BREACHED_PASSWORDS = os.environ.get("MAILADMIN_BREACHED_PASSWORDS", "")
+
 # Languages
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hant", _("Traditional Chinese"))]

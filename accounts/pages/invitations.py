@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import invitations, lifecycle, passwords
+from accounts import invitations, passwords, rules
 from accounts.forms import PasswordForm, add_refusal
 from accounts.models import Mailbox
 from accounts.sentences import say_all
@@ -77,7 +77,8 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
     except invitations.InvitationRefused as refusal:
         context = {"sentence": refusal.sentence}
         return render(request, "accounts/invitation_refused.html", context, status=refusal.status)
-    context: dict[str, object] = {"form": form, "policy": lifecycle.POLICY, "mailbox": found.mailbox}
+    policy = rules.policy_of(found.mailbox.domain)
+    context = {"form": form, "policy": policy, "mailbox": found.mailbox}
     status = 422 if form.is_bound else 200
     return render(request, "accounts/invitation.html", context, status=status)
 
@@ -94,13 +95,13 @@ def check(request: HttpRequest, secret: str) -> HttpResponse:
     except invitations.InvitationRefused as refusal:
         return HttpResponse(status=refusal.status)
     password = request.POST.get("password", "")[: 4 * passwords.MAX_LENGTH]
-    context: dict[str, object] = {"policy": lifecycle.POLICY}
+    context: dict[str, object] = {"policy": rules.policy_of(found.mailbox.domain)}
     if password:
         mailbox = found.mailbox
-        verdict = lifecycle.judge_password(
+        verdict = rules.judge_password(
             password,
             local=mailbox.local_part,
-            domain=mailbox.domain.name,
+            domain=mailbox.domain,
             display_name=mailbox.display_name,
         )
         context |= {"verdict": verdict, "sentences": say_all(verdict.reasons)}

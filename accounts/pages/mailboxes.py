@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import addresses, bulk, lifecycle, passwords
+from accounts import addresses, bulk, lifecycle, passwords, rules
 from accounts.forms import (
     EditMailboxForm,
     FilterForm,
@@ -78,10 +78,11 @@ def new(request: HttpRequest) -> HttpResponse:
     asks_reason = bool(
         addresses.test_token(form["local_part"].value() or "") if form.is_bound else None
     )
+    chosen = _domain_of(request) if form.is_bound else domain or Domain.objects.first()
     context = {
         "form": form,
         "asks_reason": asks_reason,
-        "policy": lifecycle.POLICY,
+        "policy": rules.policy_of(chosen),
         "any_domain": Domain.objects.exists(),
     }
     return render(request, "accounts/new.html", context)
@@ -119,25 +120,20 @@ def name_check(request: HttpRequest) -> HttpResponse:
 def password_check(request: HttpRequest) -> HttpResponse:
     """The fragment below the password while it is typed: its score and every reason against it."""
     password = request.POST.get("password", "")[: 4 * passwords.MAX_LENGTH]
-    if not password:
-        return render(request, "accounts/_password_verdict.html", {"policy": lifecycle.POLICY})
-    mailbox = Mailbox.objects.filter(pk=_number(request.POST.get("mailbox"))).first()
-    if mailbox:
-        local, _at, domain = mailbox.address.rpartition("@")
-        display_name = mailbox.display_name
-    else:
-        local = request.POST.get("local_part", "").strip().lower()[:64]
-        found = _domain_of(request)
-        domain = found.name if found else ""
-        display_name = request.POST.get("display_name", "")[:200]
-    verdict = lifecycle.judge_password(
-        password, local=local, domain=domain, display_name=display_name
-    )
-    context = {
-        "verdict": verdict,
-        "sentences": say_all(verdict.reasons),
-        "policy": lifecycle.POLICY,
-    }
+    found = Mailbox.objects.filter(pk=_number(request.POST.get("mailbox")))
+    mailbox = found.select_related("domain").first()
+    domain = mailbox.domain if mailbox else _domain_of(request)
+    context: dict[str, Any] = {"policy": rules.policy_of(domain)}
+    if password:
+        if mailbox:
+            local, display_name = mailbox.local_part, mailbox.display_name
+        else:
+            local = request.POST.get("local_part", "").strip().lower()[:64]
+            display_name = request.POST.get("display_name", "")[:200]
+        verdict = rules.judge_password(
+            password, local=local, domain=domain, display_name=display_name
+        )
+        context |= {"verdict": verdict, "sentences": say_all(verdict.reasons)}
     return render(request, "accounts/_password_verdict.html", context)
 
 
@@ -190,7 +186,7 @@ def password(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, _("The password was set, and open sessions end."))
             return redirect("accounts:mailbox", pk)
-    context = {"form": form, "mailbox": row, "policy": lifecycle.POLICY}
+    context = {"form": form, "mailbox": row, "policy": rules.policy_of(row.domain)}
     return render(request, "accounts/password.html", context)
 
 

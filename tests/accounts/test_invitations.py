@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts import invitations, lifecycle
 from accounts.models import Change, Invitation, Mailbox
 from accounts.refusals import NotInState
+from accounts.rules import PasswordRefused
 from core.models import AuditEvent
 from tests.accounts.conftest import AT, GOOD
 
@@ -73,7 +74,7 @@ def test_a_link_that_no_longer_works(spoil: str, anna: Mailbox, owner: Any) -> N
 
 def test_a_refused_password_leaves_the_link_good(anna: Mailbox, owner: Any) -> None:
     _made, secret = invitations.invite(mailbox=anna, by=owner, at=AT)
-    with pytest.raises(lifecycle.PasswordRefused):
+    with pytest.raises(PasswordRefused):
         invitations.accept(secret, password="anna", at=AT + timedelta(hours=1))
     invitations.accept(secret, password=OTHER, at=AT + timedelta(hours=2))
 

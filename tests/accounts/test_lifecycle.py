@@ -8,9 +8,10 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from accounts import aliases, hashing, lifecycle
-from accounts.lifecycle import MailboxRefused, NameNeedsReason, PasswordRefused, QuotaRefused
+from accounts.lifecycle import MailboxRefused, NameNeedsReason
 from accounts.models import Alias, Change, Domain, Mailbox
 from accounts.refusals import AddressRefused, AddressTaken, DomainGone, EditedMeanwhile, NotInState
+from accounts.rules import PasswordRefused, QuotaRefused
 from core.models import AuditEvent
 
 from .conftest import AT, GOOD, HOST
@@ -114,7 +115,7 @@ def test_a_second_submit_that_raced_is_refused_and_not_an_error(
     domain: Any, anna: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Both looked before either wrote: only the constraint is left.
-    monkeypatch.setattr(lifecycle, "check_free", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "check_free", lambda *_, **__: None)
     with pytest.raises(AddressTaken):
         create(domain, local_part="anna")
     assert Mailbox.objects.filter(address="anna@example.test").count() == 1
