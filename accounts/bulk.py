@@ -1,4 +1,4 @@
-"""Verbs on many mailboxes: suspend and resume a selection.
+"""Verbs on many mailboxes: suspend, resume and close a selection.
 
 Each chunk of at most 500 rows is one transaction with its Changes and one AuditEvent, which holds
 the number and the SHA-256 of the sorted list of addresses (one a line), and the list itself where
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import F
 
-from accounts import states
-from accounts.models import Change, ChangeKind, Mailbox
+from accounts import closing, states
+from accounts.models import Change, ChangeKind, Invitation, Mailbox
 from accounts.tell import tell_host
 from core import audit
 from core.models import Operator
@@ -59,9 +59,32 @@ def resume(*, mailboxes: Sequence[int], by: Operator | None, at: datetime.dateti
     return _move("resume", mailboxes, at=at, by=by, detail={}, state_reason="", refuses_mail=False)
 
 
+def close(
+    *,
+    mailboxes: Sequence[int],
+    days: int = closing.KEPT_DAYS,
+    reason: str = "",
+    by: Operator | None,
+    at: datetime.datetime,
+) -> Done:
+    """As `closing.close`. KeepingRefused."""
+    kept_until = closing.keep_until(days, at)
+    return _move(
+        "close",
+        mailboxes,
+        at=at,
+        by=by,
+        detail={"reason": reason.strip(), "kept_until": kept_until.isoformat()},
+        state_reason=reason.strip(),
+        refuses_mail=False,
+        kept_until=kept_until,
+    )
+
+
 _ACTIONS = {
     "suspend": "accounts.mailbox.suspended_many",
     "resume": "accounts.mailbox.resumed_many",
+    "close": "accounts.mailbox.closed_many",
 }
 
 
@@ -97,11 +120,15 @@ def _move_chunk(
             .filter(pk__in=ids, state__in=transition.sources)
             .order_by("pk")
         )
+        if verb == "resume":
+            rows = [row for row in rows if not row.expired(at)]
         if not rows:
             return 0
         Mailbox.objects.filter(pk__in=[row.pk for row in rows]).update(
             state=transition.target, state_since=at, revision=F("revision") + 1, **fields
         )
+        if verb == "close":
+            Invitation.objects.open(at).filter(mailbox__in=rows).update(withdrawn_at=at)
         names = sorted(row.address for row in rows)
         listed = {"addresses": names} if len(names) <= NAMED_AT_MOST else {}
         audit.record(
@@ -117,7 +144,7 @@ def _move_chunk(
                 host=row.domain.host,
                 kind=ChangeKind.MAILBOX,
                 subject=row.address,
-                end_sessions=verb == "suspend",
+                end_sessions=verb != "resume",
             )
             for row in rows
         )

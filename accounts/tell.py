@@ -4,6 +4,7 @@ from core.nudge import nudge
 
 PUSH = "deploy.push_accounts"
 PLACE = "deploy.place_domain"
+ERASE = "deploy.erase_mail"
 
 
 def tell_host(host: str) -> None:
@@ -15,3 +16,8 @@ def tell_host(host: str) -> None:
 def ask_for_host(domain: int) -> None:
     """After commit: this domain (its primary key) is on no host yet."""
     nudge(PLACE, domain)
+
+
+def ask_to_erase(erasure: int) -> None:
+    """After commit: this mail (an Erasure's primary key) is to be deleted from its host."""
+    nudge(ERASE, erasure)

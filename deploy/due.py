@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from accounts.models import Domain
+from accounts.models import Domain, Erasure
 from deploy import accounts_push, placement
 from deploy.models import AccountPush, HostJob, HostRollout
 
@@ -19,6 +19,10 @@ def jobs(at: datetime) -> "QuerySet[HostJob]":
 
 def pushes(at: datetime) -> "QuerySet[AccountPush]":
     return accounts_push.due(at)
+
+
+def erasures(at: datetime) -> "QuerySet[Erasure]":
+    return Erasure.objects.due(at)
 
 
 def domains(at: datetime) -> "QuerySet[Domain]":

@@ -39,6 +39,7 @@ STAGE_SECONDS = 60.0
 VALIDATE_SECONDS = 90.0
 SWITCH_SECONDS = 90.0
 ACCOUNTS_SECONDS = 300.0
+ERASE_SECONDS = 900.0
 SHORT_SECONDS = 30.0
 
 ssh = SshTransport()
@@ -158,6 +159,10 @@ class Helper:
 
     def accounts(self, payload: bytes, **fields: Any) -> Event:
         return last(self._write("accounts", payload, seconds=ACCOUNTS_SECONDS, **fields))
+
+    def erase(self, *, address: str) -> Event:
+        """Deletes the mail of an account that the host does not know any more."""
+        return last(self._write("erase", seconds=ERASE_SECONDS, address=address))
 
 
 def note_reached(host: Host, facts: Event, *, at: datetime) -> None:

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from deploy import accounts_push, carriage, placement, turns
+from deploy import accounts_push, carriage, erasing, placement, turns
 
 
 @shared_task(name="deploy.carry_out", ignore_result=True)
@@ -14,6 +14,11 @@ def carry_out(pk: int) -> None:
 @shared_task(name="deploy.push_accounts", ignore_result=True)
 def push_accounts(key: int | str) -> None:
     accounts_push.push(key)
+
+
+@shared_task(name="deploy.erase_mail", ignore_result=True)
+def erase_mail(pk: int) -> None:
+    erasing.erase(pk)
 
 
 @shared_task(name="deploy.host_job", ignore_result=True)

@@ -29,5 +29,9 @@ ROUTES: dict[str, Route] = {
     "deploy.push_accounts": Route("now", due="deploy.due.pushes"),
     "deploy.carry_out": Route("work", due="deploy.due.rollouts"),
     "deploy.host_job": Route("work", due="deploy.due.jobs"),
+    "deploy.erase_mail": Route("work", due="deploy.due.erasures"),
+    "accounts.expire": Route("work", due="accounts.due.expired"),
+    "accounts.import_accounts": Route("work", due="accounts.due.imports"),
+    "accounts.forget_import": Route("work", due="accounts.due.imports_to_forget"),
     "deploy.place_domain": Route("work", due="deploy.due.domains"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -58,6 +60,9 @@ def search_text(address: str, display_name: str, owner_contact: str) -> str:
 
 
 SEARCH_LENGTH = 500
+EXPIRED = "expired"
+# Codes that the console itself writes as a reason.
+REASONS = {EXPIRED: _("Its time was over.")}
 
 
 class Mailbox(models.Model):
@@ -135,6 +140,15 @@ class Mailbox(models.Model):
     def quota_bytes(self) -> int:
         """0 means no limit, as Dovecot's quota reads it."""
         return (self.quota_mb or 0) * 1024 * 1024
+
+    def expired(self, at: datetime.datetime) -> bool:
+        """Whether it was a temporary one whose time is over."""
+        return self.expires_at is not None and self.expires_at <= at
+
+    @property
+    def reason_shown(self) -> str:
+        """Why it is in its state: an operator's words, or the console's for what it did itself."""
+        return str(REASONS.get(self.state_reason, self.state_reason))
 
     def may(self, verb: str) -> bool:
         return states.may(verb, self.state)

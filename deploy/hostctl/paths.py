@@ -6,7 +6,7 @@ cannot drift apart.
 
     /var/lib/mailadmin/                    0755 root      STATE
       host.json                            0600           {"host": uuid, "sequence": n}
-      lock accounts.lock identity.lock     0600           see LOCKS
+      lock accounts.lock erase.lock identity.lock   0600  see LOCKS
       journal/                             0700           switches, records before touching
       generations/<n>/                     0755
         sendmail/sendmail.mc sendmail.cf Sendmail.conf
@@ -21,6 +21,7 @@ cannot drift apart.
         maps/                              0755 root, files 0640
           access.db aliases.db mailertable.db sendas.db cansend.db
       mail/<domain>/<local part>/          0700 vmail
+      mail/.erased/                        0700 root      on its way to be deleted
     /run/mailadmin/bridge.sock bridge.pid
 
 The accounts' maps are beside the database, not below its group-writable folder:
@@ -47,9 +48,10 @@ LAST_LOGIN_DB = STATE + "/accounts/db/lastlogin.sqlite"
 MAPS = STATE + "/accounts/maps"
 """Folder of the maps; a map is named in the cf without its `.db`: MAPS + "/access"."""
 
-LOCKS: Tuple[str, ...] = ("lock", "accounts.lock", "identity.lock")
+LOCKS: Tuple[str, ...] = ("lock", "accounts.lock", "erase.lock", "identity.lock")
 """lock           one verb at a time that touches generations, keys or daemons
 accounts.lock  one at a time that touches the accounts: a suspension does not wait for a switch
+erase.lock     one at a time that deletes mail, which may take long and stops nobody else
 identity.lock  held for a moment, to count a request
 Whoever takes several takes them in this order."""
 

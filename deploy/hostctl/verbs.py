@@ -1,7 +1,7 @@
 """The verbs: a header in, a result out.  Writing verbs take a lock and a new sequence number.
 
     reading   facts
-    writing   csr stage validate switch confirm rollback recover accounts sessions
+    writing   csr stage validate switch confirm rollback recover accounts sessions erase
 
 A request carries the host's identity: one meant for another host changes nothing.  The first
 writing request names the host for good (the installer may have done so already).  The
@@ -15,7 +15,7 @@ import contextlib
 import json
 from typing import IO, Any, BinaryIO, Callable, Dict, Optional
 
-from . import accounts, checks, durable, facts, generations, keys, sessions, switch, wire
+from . import accounts, checks, durable, erasure, facts, generations, keys, sessions, switch, wire
 from .host import Host
 from .wire import Header, Refused
 
@@ -89,6 +89,10 @@ def _sessions(host: Host, header: Header, payload: IO[bytes]) -> Result:
     return {"kicked": len(sessions.end(host, sessions.addresses(header.get("end"))))}
 
 
+def _erase(host: Host, header: Header, payload: IO[bytes]) -> Result:
+    return erasure.erase(host, address=wire.text(header, "address"))
+
+
 Verb = Callable[[Host, Header, IO[bytes]], Result]
 WRITING: Dict[str, Verb] = {
     "csr": _csr,
@@ -100,10 +104,11 @@ WRITING: Dict[str, Verb] = {
     "recover": _recover,
     "accounts": _accounts,
     "sessions": _sessions,
+    "erase": _erase,
 }
 # Repeating these does no harm, and who repairs a host may not know its counter.
 _WITHOUT_SEQUENCE = frozenset({"validate", "recover", "sessions"})
-_LOCK_OF = {"accounts": "accounts.lock", "sessions": "accounts.lock"}
+_LOCK_OF = {"accounts": "accounts.lock", "sessions": "accounts.lock", "erase": "erase.lock"}
 _PAYLOADS = {"stage": wire.STAGE_CAP, "accounts": wire.ACCOUNTS_CAP}
 
 

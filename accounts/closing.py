@@ -1,0 +1,245 @@
+"""Verbs at the end of a mailbox's life: close, reopen, erase.
+
+A closing mailbox can neither log in nor send nor receive; its mail is kept until a date, and until
+it is erased it can be opened again. Erasing makes the row a tombstone, which holds the address and
+nothing about a person, takes the account off its host and leaves an `Erasure`: whoever reaches the
+host deletes the mail there.
+
+An alias that leads to the mailbox among others loses that target when it is erased. One that leads
+to it alone would lead nowhere: erasing is refused until somebody says where its mail goes.
+"""
+
+import datetime
+from collections.abc import Iterable, Sequence
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts import lifecycle, states
+from accounts.lifecycle import locked, tell, update
+from accounts.models import (
+    Alias,
+    Change,
+    Domain,
+    Erasure,
+    Flag,
+    Invitation,
+    LastUse,
+    Mailbox,
+    WeaknessVerdict,
+)
+from accounts.refusals import NotInState
+from accounts.tell import ask_to_erase, tell_host
+from core import audit
+from core.errors import Refusal
+from core.models import Operator
+
+KEPT_DAYS = 30
+MOST_DAYS = 3650
+NAMED_AT_MOST = 10
+NO_PASSWORD = "{CRYPT}*"  # noqa: S105 - a hash that nothing matches
+
+
+class KeepingRefused(Refusal):
+    """The day until which mail is to be kept is past, or too far."""
+
+    field = "days"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Mail is kept for 0 to %(most)d days after an account is closed.")
+            % {"most": MOST_DAYS}
+        )
+
+
+class KeptStill(Refusal):
+    """The mail was promised to be kept until a later day."""
+
+    status = 409
+    field = "early"
+
+    def __init__(self, row: Mailbox) -> None:
+        super().__init__(
+            _(
+                "The mail of %(address)s is kept until %(day)s. To erase it before, say so "
+                "expressly."
+            )
+            % {"address": row.unicode_address, "day": f"{row.kept_until:%Y-%m-%d}"}
+        )
+
+
+class ConfirmationWrong(Refusal):
+    """What was typed is not the address."""
+
+    field = "typed"
+
+    def __init__(self, row: Mailbox) -> None:
+        super().__init__(
+            _("That is not the address. Type %(address)s to erase it.")
+            % {"address": row.unicode_address}
+        )
+
+
+class AliasesLeadHere(Refusal):
+    """`aliases` lead to this mailbox alone."""
+
+    status = 409
+
+    def __init__(self, row: Mailbox, aliases: Sequence[Alias]) -> None:
+        named = ", ".join(alias.unicode_address for alias in aliases[:NAMED_AT_MOST])
+        super().__init__(
+            ngettext(
+                "%(count)d alias leads to %(address)s alone: %(named)s. Let it lead elsewhere or "
+                "delete it first.",
+                "%(count)d aliases lead to %(address)s alone: %(named)s. Let them lead elsewhere "
+                "or delete them first.",
+                len(aliases),
+            )
+            % {"count": len(aliases), "address": row.unicode_address, "named": named}
+        )
+        self.aliases = tuple(aliases)
+
+
+def close(
+    *,
+    mailbox: Mailbox,
+    days: int = KEPT_DAYS,
+    reason: str = "",
+    by: Operator | None,
+    at: datetime.datetime,
+) -> Mailbox:
+    """No login, no sending, no new mail from now on, and open sessions end. The mail is kept for
+    `days`. NotInState, KeepingRefused."""
+    kept_until = keep_until(days, at)
+    with transaction.atomic():
+        row = locked(mailbox)
+        if not row.may("close"):
+            raise NotInState(_("%(address)s is closed already.") % {"address": row.unicode_address})
+        update(
+            row,
+            state=states.BY_VERB["close"].target,
+            state_since=at,
+            state_reason=reason.strip(),
+            refuses_mail=False,
+            kept_until=kept_until,
+        )
+        Invitation.objects.open(at).filter(mailbox=row).update(withdrawn_at=at)
+        audit.record(
+            by=by,
+            at=at,
+            action="accounts.mailbox.closed",
+            subject=row.address,
+            detail={"reason": row.state_reason, "kept_until": kept_until.isoformat()},
+        )
+        tell(row, at, end_sessions=True)
+    return row
+
+
+def keep_until(days: int, at: datetime.datetime) -> datetime.datetime:
+    if not 0 <= days <= MOST_DAYS:
+        raise KeepingRefused
+    return at + datetime.timedelta(days=days)
+
+
+def reopen(*, mailbox: Mailbox, by: Operator | None, at: datetime.datetime) -> Mailbox:
+    """Active again, with the password and the mail it had. NotInState, Expired."""
+    with transaction.atomic():
+        row = locked(mailbox)
+        if not row.may("reopen"):
+            raise NotInState(
+                _("%(address)s is not closed, so it cannot be opened again.")
+                % {"address": row.unicode_address}
+            )
+        lifecycle.check_not_expired(row, at)
+        update(
+            row,
+            state=states.BY_VERB["reopen"].target,
+            state_since=at,
+            state_reason="",
+            kept_until=None,
+        )
+        audit.record(by=by, at=at, action="accounts.mailbox.reopened", subject=row.address)
+        tell(row, at)
+    return row
+
+
+def erase(
+    *,
+    mailbox: Mailbox,
+    typed: str,
+    early: bool = False,
+    by: Operator | None,
+    at: datetime.datetime,
+) -> Mailbox:
+    """For good: the row becomes a tombstone, and its mail is deleted from its host.
+
+    `typed` is the address as the operator typed it. `early` erases mail before the day until which
+    it is kept. NotInState, ConfirmationWrong, KeptStill, AliasesLeadHere.
+    """
+    with transaction.atomic():
+        # As in aliases.create: no alias may come to lead here meanwhile.
+        list(Domain.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
+        row = locked(mailbox)
+        if not row.may("erase"):
+            raise NotInState(
+                _("%(address)s is not closed. Close it first; then it can be erased.")
+                % {"address": row.unicode_address}
+            )
+        if typed.strip().lower() not in (row.address, row.unicode_address):
+            raise ConfirmationWrong(row)
+        if row.kept_until and row.kept_until > at and not early:
+            raise KeptStill(row)
+        leading = aliases_to(row)
+        alone = [alias for alias in leading if alias.targets == [row.address]]
+        if alone:
+            raise AliasesLeadHere(row, alone)
+        detail = {
+            "kept_until": row.kept_until.isoformat() if row.kept_until else None,
+            "host": row.domain.host,
+            "aliases": [alias.address for alias in leading],
+        }
+        update(
+            row,
+            state=states.BY_VERB["erase"].target,
+            state_since=at,
+            password=NO_PASSWORD,
+            must_change_password=False,
+            display_name="",
+            owner_contact="",
+            note="",
+            name_reason="",
+            state_reason="",
+            quota_mb=None,
+            expires_at=None,
+            kept_until=None,
+            last_used_at=None,
+            search_text="",
+        )
+        for model in (Invitation, LastUse, Flag, WeaknessVerdict):
+            model._default_manager.filter(mailbox=row).delete()
+        _take_out(row, leading)
+        if row.domain.host:
+            erasure = Erasure.objects.create(address=row.address, host=row.domain.host, asked_at=at)
+            ask_to_erase(erasure.pk)
+        audit.record(
+            by=by, at=at, action="accounts.mailbox.erased", subject=row.address, detail=detail
+        )
+        changes = [Change.of(alias, at=at) for alias in leading]
+        Change.objects.all().append([*changes, Change.of(row, at=at, end_sessions=True)])
+        for host in sorted({row.domain.host, *(alias.domain.host for alias in leading)}):
+            tell_host(host)
+    return row
+
+
+def _take_out(row: Mailbox, leading: Iterable[Alias]) -> None:
+    for alias in leading:
+        alias.targets = [target for target in alias.targets if target != row.address]
+        alias.revision += 1
+        alias.save(update_fields=["targets", "revision"])
+
+
+def aliases_to(mailbox: Mailbox) -> list[Alias]:
+    """The aliases that lead to a mailbox directly, with their domains."""
+    rows = Alias.objects.select_related("domain").filter(targets__icontains=mailbox.address)
+    return [alias for alias in rows if mailbox.address in alias.targets]

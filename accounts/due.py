@@ -1,0 +1,21 @@
+"""What the tick asks for, one callable a task (`mailadmin.routes`)."""
+
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from accounts import expiry, importing
+from accounts.models import AccountImport, Mailbox
+
+
+def expired(at: datetime) -> "QuerySet[Mailbox]":
+    return expiry.due(at)
+
+
+def imports(at: datetime) -> "QuerySet[AccountImport]":
+    return AccountImport.objects.due(at)
+
+
+def imports_to_forget(at: datetime) -> "QuerySet[AccountImport]":
+    """Dry runs that nobody followed up: what they read goes."""
+    return importing.forgotten(at)

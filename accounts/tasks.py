@@ -1,0 +1,27 @@
+"""Thin: each names a row; verbs do the work. Queues and due rows stand in `mailadmin.routes`."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from accounts import expiry, importing
+from accounts.models import AccountImport
+from core import leases
+
+
+@shared_task(name="accounts.expire", ignore_result=True)
+def expire(pk: int) -> None:
+    expiry.expire(pk, at=timezone.now())
+
+
+@shared_task(name=importing.IMPORT, ignore_result=True)
+def import_accounts(pk: int) -> None:
+    """Some seconds of it; what is left is nudged again."""
+    at = timezone.now()
+    batch = leases.claim(AccountImport.objects.due(at), pk, worker=leases.worker_name(), at=at)
+    if batch is not None:
+        importing.work(batch=batch, clock=timezone.now)
+
+
+@shared_task(name="accounts.forget_import", ignore_result=True)
+def forget_import(_pk: int) -> None:
+    importing.forget(at=timezone.now())
