@@ -71,6 +71,63 @@ SENTENCES: dict[str, str | Promise] = {
         "It is too easy to guess: %(score)d of 4 points, %(least)d are the least. "
         "Several unrelated words, or the generator, do better."
     ),
+    # files of accounts, as a whole
+    "csv_empty": _("The file holds no accounts."),
+    "csv_big": _(
+        "The file is larger than %(most)d MB. Split it, with the first line in each part."
+    ),
+    "csv_many": _("The file has more than %(most)d accounts. Split it."),
+    "csv_line_long": _("Line %(line)d is longer than %(most)d KB. Is this a CSV file?"),
+    "csv_not_utf8": _("The file is not text in UTF-8. Save it as “CSV UTF-8”."),
+    "csv_delimiter": _(
+        "The columns are to be separated by a comma, a semicolon or a tab. Save the file so."
+    ),
+    "csv_no_address": _(
+        "The first line does not name the columns: one of them must be “address”. Known are: "
+        "%(known)s."
+    ),
+    "csv_columns": _(
+        "These columns are not known: %(unknown)s. Take them out or rename them; known are: "
+        "%(known)s."
+    ),
+    "csv_column_twice": _("The first line names %(column)s twice."),
+    # a row of such a file
+    "row_quotes": _("The quotation marks of this line do not fit together."),
+    "row_cells": _(
+        "The line has %(found)d cells, the first line of the file %(expected)d. A cell with the "
+        "separator in it needs quotation marks."
+    ),
+    "row_not_utf8": _("The line is not text in UTF-8."),
+    "row_twice": _("The file has this address in a line before."),
+    "row_control": _("There is a control character in %(column)s."),
+    "row_long": _("%(column)s has more than %(most)d characters."),
+    "row_quota": _("The quota is a number of megabytes, %(most)d at most; 0 is no limit."),
+    "row_state": _("The state is active or suspended."),
+    "row_both_passwords": _("Give a password or its hash, not both."),
+    "hash_unknown": _(
+        "The mail hosts cannot check this hash. They take Argon2id, bcrypt, SHA-512, SHA-256 and "
+        "MD5 of crypt, and yescrypt."
+    ),
+    "hash_plain": _("This is a clear password: it belongs in the column “password”."),
+    "passwd_line": _("This is not a line of a passwd file."),
+    "shadow_missing": _("The shadow file does not have this user."),
+    "shadow_no_password": _("This user has no password that could log in."),
+    "import_no_domain": _("There is no domain %(domain)s. Add it, or let the import add domains."),
+    "import_domain_full": _("%(domain)s has as many mailboxes as it may."),
+    "import_quota_most": _("This domain allows a mailbox %(most)d MB at most, and not no limit."),
+    "import_alias": _("There is an alias with this address. Delete it first."),
+    "import_erased": _("The address was erased and is not handed on."),
+    "import_closing": _("The account is being closed. Open it again first."),
+    "import_differs": _(
+        "There is such an account, and the file says otherwise: %(columns)s. Let the import "
+        "change accounts, if the file is right."
+    ),
+    # an import that did not come to its end
+    "import_worker_failed": _(
+        "The work broke off again and again. The log of the console says why."
+    ),
+    "import_unreadable": _("What was read cannot be opened any more. Upload the file again."),
+    "import_disturbed": _("The same accounts were changed again and again meanwhile. Try again."),
 }
 
 

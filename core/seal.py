@@ -11,7 +11,8 @@ it, both AES-256-GCM with the caller's `context` (what the secret is, and whose)
     bytes 65-76 nonce, 77-   the secret
 
 What the web process has for the signer alone (a passphrase) goes through HPKE (RFC 9180, X25519,
-HKDF-SHA256, AES-256-GCM) to the signer's public key.
+HKDF-SHA256, AES-256-GCM) to the signer's public key, and what it has for the worker `work` (a file
+with passwords) to a public key made from the ring `secrets`.
 
 Beside the rings, `keys/pkcs11.pin` may hold the PIN of a token with authorities' keys: the signer's
 alone, and there because the operator put it there.
@@ -57,6 +58,7 @@ _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 _held: dict[str, list[tuple[bytes, bytes]]] = {}
 _signer_public: bytes | None = None
+_worker_public: bytes | None = None
 _token_pin = ""
 
 
@@ -81,6 +83,11 @@ def ensure_keys(data: Path) -> None:
         newest = _parse((folder / f"{SIGNER}.key").read_text())[0][1]
         key = X25519PrivateKey.from_private_bytes(newest).public_key()
         _write_once(public, base64.b64encode(key.public_bytes_raw()).decode() + "\n")
+    public = folder / "worker.pub"
+    if not public.exists():
+        newest = _parse((folder / f"{SECRETS}.key").read_text())[0][1]
+        key = _worker_private(newest).public_key()
+        _write_once(public, base64.b64encode(key.public_bytes_raw()).decode() + "\n")
 
 
 def load(role: str, data: Path) -> None:
@@ -94,16 +101,18 @@ def load_readable(data: Path) -> None:
 
 
 def _load(rings: Iterable[str], data: Path, *, all_of_them: bool) -> None:
-    global _signer_public, _token_pin
+    global _signer_public, _worker_public, _token_pin
     folder = Path(os.environ.get("CREDENTIALS_DIRECTORY") or data / "keys")
     passed_over = () if all_of_them else (PermissionError, FileNotFoundError)
     _held.clear()
-    _signer_public, _token_pin = None, ""
+    _signer_public, _worker_public, _token_pin = None, None, ""
     for ring in rings:
         with contextlib.suppress(*passed_over):
             _held[ring] = _parse((folder / f"{ring}.key").read_text())
     with contextlib.suppress(*passed_over):
         _signer_public = base64.b64decode((folder / "signer.pub").read_text())
+    with contextlib.suppress(*passed_over, FileNotFoundError):
+        _worker_public = base64.b64decode((folder / "worker.pub").read_text())
     if AUTHORITY in _held:
         # A file that cannot be read is no reason for the signer not to start: only the token's
         # keys need it, and their refusals name it.
@@ -175,6 +184,29 @@ def open_as_signer(blob: bytes, *, context: str) -> bytes:
         except (InvalidTag, ValueError):
             continue
     raise SealBroken(f"does not open as {context!r}")
+
+
+def seal_for_worker(plaintext: bytes, *, context: str) -> bytes:
+    """Encrypt so that only a process that holds the ring `secrets` can read it."""
+    if _worker_public is None:
+        raise KeyNotHeld("the worker's public key is not loaded")
+    public = X25519PublicKey.from_public_bytes(_worker_public)
+    return _SUITE.encrypt(plaintext, public, context.encode())
+
+
+def open_as_worker(blob: bytes, *, context: str) -> bytes:
+    for _identity, raw in _keys(SECRETS):
+        try:
+            return _SUITE.decrypt(bytes(blob), _worker_private(raw), context.encode())
+        except (InvalidTag, ValueError):
+            continue
+    raise SealBroken(f"does not open as {context!r}")
+
+
+def _worker_private(ring_key: bytes) -> X25519PrivateKey:
+    """A key of its own for each use: the ring's wraps, this one receives."""
+    raw = hmac.digest(ring_key, b"mailadmin worker x25519", hashlib.sha256)
+    return X25519PrivateKey.from_private_bytes(raw)
 
 
 def _keys(ring: str) -> list[tuple[bytes, bytes]]:
