@@ -1,47 +1,27 @@
-"""What the authority's commands have in common.
+"""What the authority's commands have in common, beyond `core.commands`.
 
-A command translates its arguments, makes one verb call, brings the row to its end in its own
-process where it may read the keys (`core.inline`), and says what came out: `--json` is one object
-on standard output and nothing else, an error is `{"error": sentence, "code": code}` and status 1.
-
-    class Command(AuthorityCommand):
-        help = "…"
-        permission = "ca.issue"
-        def arguments(self, parser): …
-        def act(self, options) -> dict: …           # or raises a Refusal
-        def said(self, result) -> Iterator[str]: …  # the same for people
+A command brings its row to its end in its own process where it may read the keys (`core.inline`).
 """
 
 from __future__ import annotations
 
-import io
-import json
-import logging
 import os
-import sys
-from argparse import SUPPRESS, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
-from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
-from django.utils import timezone
+from django.core.management.base import CommandParser
 
 from ca import keystore, tasks, wording
 from ca.models import Ceremony, Certificate, Issuer, Order, RevocationList
-from core import inline, roles, seal, terminal
+from core import inline, seal
+from core.commands import SHOWN, TerminalCommand, few
 from core.errors import Refusal
 from core.leases import Leased
-from core.models import Operator
 
 SIGNER = "sign"
 PATIENCE = 60.0
-MOST_FILE_BYTES = 1024 * 1024
-SHOWN = 20
 
 Row = TypeVar("Row", bound=Leased)
 
@@ -54,56 +34,11 @@ class Refused(Refusal):
         self.code = code
 
 
-class _Formatter(RawDescriptionHelpFormatter):
-    """Our own options before those that every command of Django has."""
-
-
-class AuthorityCommand(BaseCommand):
+class AuthorityCommand(TerminalCommand):
     permission = "ca.issue"
-    requires_system_checks: list[str] = []
-
-    # What a command is made of
-
-    def arguments(self, parser: CommandParser) -> None:
-        raise NotImplementedError
-
-    def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def said(self, result: Mapping[str, Any]) -> Iterator[str]:
-        raise NotImplementedError
-
-    # The frame
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, formatter_class=_Formatter, **kwargs)
-        for action in parser._actions:  # Django's own, which nobody needs here
-            if action.dest in (
-                "settings",
-                "pythonpath",
-                "traceback",
-                "version",
-                "verbosity",
-                "no_color",
-                "force_color",
-                "skip_checks",
-            ):
-                action.help = SUPPRESS
-        if self._called_from_command_line:
-            parser.error = self._misused  # type: ignore[method-assign]
-        return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.arguments(parser)
-        parser.add_argument(
-            "--json", action="store_true", help="one JSON object on standard output, nothing else"
-        )
-        parser.add_argument(
-            "--as",
-            dest="operator",
-            metavar="USER",
-            help="who does it, for the audit log: a user name or mail address (the console itself)",
-        )
+        super().add_arguments(parser)
         parser.add_argument(
             "--wait",
             type=float,
@@ -112,119 +47,20 @@ class AuthorityCommand(BaseCommand):
             help=f"how long to wait for a running console that has taken it ({PATIENCE:.0f})",
         )
 
-    def run_from_argv(self, argv: list[str]) -> None:
-        # A message that could not be sent is nothing to say here: the command does the work.
-        logging.getLogger("core.nudge").setLevel(logging.ERROR)
-        self._in_json = "--json" in argv
-        for stream in (sys.stdout, sys.stderr):  # a terminal without “quotes” shows "?"
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")
-        super().run_from_argv(argv)
-
-    _in_json = False
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        self._in_json = options["json"]
+    def carry(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        self.wait = options["wait"]
         try:
-            _all_text(options)
-            self._ready()
-            self.by: Operator | None = self._operator(options["operator"])
-            self.wait = options["wait"]
-            result = self.act(options)
-        except Refusal as refusal:
-            self._fail(refusal.sentence, getattr(refusal, "code", "refused"))
-        except terminal.FileRefused as refusal:
-            detail = {"path": refusal.path, "why": refusal.why}
-            self._fail(wording.sentence(refusal.code, detail), refusal.code)
+            return self.act(options)
         except keystore.KeyUnusable as error:
-            self._fail(wording.sentence(error.code, error.detail), error.code)
+            self.fail(wording.sentence(error.code, error.detail), error.code)
         except inline.NotCarriedOut as error:
             code = "not_in_time" if error.holds else "keys_not_held"
-            self._fail_with(code, seconds=f"{error.patience:g}", keys=keys_folder())
+            self.fail_with(code, seconds=f"{error.patience:g}", keys=keys_folder())
         except seal.KeyNotHeld:
-            self._fail_with("keys_not_held_passphrase", keys=keys_folder())
-        except DatabaseError as error:
-            self._fail_with("database_unusable", why=str(error).strip().rstrip("."))
-        except KeyboardInterrupt:
-            self._fail_with("interrupted")
-        if self._in_json:
-            self.stdout.write(json.dumps(result, default=_as_json))
-        else:
-            for line in self.said(result):
-                self.stdout.write(line)
+            self.fail_with("keys_not_held_passphrase", keys=keys_folder())
 
-    def _misused(self, message: str) -> NoReturn:
-        if not self._in_json:
-            usage = f"Type ./run manage {self._name} --help for what it takes."
-            message = f"{message[:1].upper()}{message[1:].rstrip('.')}. {usage}"
-        self._fail(message, "usage")
-
-    @property
-    def _name(self) -> str:
-        return type(self).__module__.rpartition(".")[2]
-
-    def _fail_with(self, code: str, **detail: object) -> NoReturn:
-        self._fail(wording.sentence(code, detail), code)
-
-    def _fail(self, sentence: str, code: str) -> NoReturn:
-        if not self._called_from_command_line:
-            raise CommandError(sentence)
-        if self._in_json:
-            self.stdout.write(json.dumps({"error": sentence, "code": code}))
-        else:
-            self.stderr.write(sentence)
-        sys.exit(1)
-
-    def warn(self, code: str, **detail: object) -> None:
-        """Something unwise that is done all the same: on standard error, in JSON too."""
-        self.stderr.write(wording.sentence(code, detail))
-
-    def _ready(self) -> None:
-        """A database that is new is made; one that is older than the program is left alone."""
-        executor = MigrationExecutor(connection)
-        if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return
-        if executor.loader.applied_migrations:
-            raise Refused("database_old")
-        call_command("migrate", interactive=False, verbosity=0)
-        call_command("createcachetable", verbosity=0)
-
-    def _operator(self, name: str | None) -> Operator | None:
-        if name is None:
-            return None
-        found = (
-            Operator.objects.filter(username=name).first()
-            or Operator.objects.filter(email__iexact=name).exclude(email="").first()
-        )
-        if found is None:
-            known = Operator.objects.order_by("username").values_list("username", flat=True)
-            raise Refused("operator_unknown", value=name, known=_few(known))
-        if not found.is_active:
-            raise Refused("operator_off", value=found.username)
-        found.address = "local"
-        self.allowed(self.permission, by=found)
-        return found
-
-    # What several of them need
-
-    def allowed(self, permission: str, *, by: Operator | None) -> None:
-        """Refuse what the operator's role does not allow; the console itself may do everything."""
-        if by is not None and not roles.may(by, permission):
-            able = ", ".join(str(role) for role in roles.who_may(permission))
-            raise Refused("operator_may_not", value=by.username, roles=able)
-
-    @property
-    def now(self) -> datetime:
-        return timezone.now()
-
-    def passphrase(self, path: str) -> str:
-        text, warnings = terminal.passphrase(path)
-        for code in warnings:
-            self.warn(code, path=path)
-        return text
-
-    def file(self, path: str, *, most: int = MOST_FILE_BYTES) -> bytes:
-        return terminal.read(path, most=most)
+    def sentence(self, code: str, detail: Mapping[str, object]) -> str:
+        return wording.sentence(code, detail)
 
     def carried_out(
         self, row: Row, work: Callable[[int], None], ends: Callable[[Row], bool]
@@ -272,21 +108,6 @@ def _not_refused(row: Any, refused: str) -> Any:
     return row
 
 
-def _all_text(options: Mapping[str, Any]) -> None:
-    """Arguments are UTF-8: nothing else can be stored, or said again."""
-    for value in options.values():
-        for text in value if isinstance(value, list) else [value]:
-            try:
-                str(text).encode()
-            except UnicodeEncodeError:
-                shown = str(text).encode(errors="replace").decode()
-                raise Refused("argument_not_text", value=shown) from None
-
-
-def _few(names: Any) -> str:
-    return ", ".join(names[:SHOWN]) or "-"
-
-
 def issuer_named(name: str) -> Issuer:
     """The authority with this name; its beginning is enough where no other has it."""
     known = Issuer.objects.exclude(certificate=None).select_related("certificate", "parent")
@@ -299,14 +120,14 @@ def issuer_named(name: str) -> Issuer:
     if alike:
         listed = ", ".join(each.name for each in alike[:SHOWN])
         raise Refused("issuer_ambiguous", value=name, known=listed)
-    raise Refused("issuer_unknown", value=name, known=_few(known.values_list("name", flat=True)))
+    raise Refused("issuer_unknown", value=name, known=few(known.values_list("name", flat=True)))
 
 
 def root_named(name: str) -> Issuer:
     found = issuer_named(name)
     if not found.is_root:
         known = Issuer.objects.roots().values_list("name", flat=True)
-        raise Refused("not_a_root", value=found.name, known=_few(known))
+        raise Refused("not_a_root", value=found.name, known=few(known))
     return found
 
 
@@ -365,12 +186,6 @@ def described_authority(issuer: Issuer) -> dict[str, Any]:
         },
         "certificate": issuer.certificate.pem,
     }
-
-
-def _as_json(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
 
 
 def day(value: datetime) -> str:

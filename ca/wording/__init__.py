@@ -35,6 +35,7 @@ from ca.wording.labels import (
     RULES,
     STEPS,
 )
+from core import commands as terminal
 
 __all__ = [
     "LABELS",
@@ -58,6 +59,7 @@ TABLES = (
     authorities.SENTENCES,
     tokens.SENTENCES,
     commands.SENTENCES,
+    terminal.SENTENCES,
     importing.SENTENCES,
     renewal.SENTENCES,
     ways.SENTENCES,

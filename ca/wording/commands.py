@@ -35,13 +35,6 @@ SENTENCES: Mapping[str, Any] = {
         "The signer has order %(order)s in hand and did not end in time. Its key is in %(path)s; "
         "fetch the certificate with ./run manage export once it is signed."
     ),
-    "interrupted": _("Interrupted. What was asked for already stays asked for."),
-    # the database
-    "database_old": _(
-        "The database is older than this program. Start the console once, or type "
-        "./run manage migrate, then try again."
-    ),
-    "database_unusable": _("The database cannot be used: %(why)s."),
     # what was named
     "constraints_missing_here": _(
         "Name the domains and networks it may sign for with --permit. Without them a stolen key "
@@ -63,32 +56,12 @@ SENTENCES: Mapping[str, Any] = {
         "Several authorities' names begin with “%(value)s”: %(known)s. Write the whole name."
     ),
     "not_a_root": _("“%(value)s” is no root. Roots: %(known)s."),
-    "operator_unknown": _("There is no operator “%(value)s”. Known: %(known)s."),
-    "operator_off": _("“%(value)s” is switched off; an owner can switch it on again."),
-    "operator_may_not": _("“%(value)s” may not do this; it needs the role %(roles)s."),
     "list_missing": _("“%(issuer)s” has no revocation list yet."),
     "form_unknown": _("“%(value)s” is no format. Known: %(known)s."),
-    "argument_not_text": _("“%(value)s” is no text (UTF-8)."),
     "out_missing": _("Name the folder for the new key and certificate with --out."),
     # files
-    "file_missing": _("There is no file %(path)s."),
-    "file_unreadable": _("The file %(path)s cannot be read: %(why)s."),
-    "file_big": _("The file %(path)s is larger than %(why)s. Is it the right one?"),
-    "file_unwritable": _("The file %(path)s cannot be written: %(why)s."),
-    "file_exists": _(
-        "%(path)s is there already. Choose another place, or overwrite it with --force."
-    ),
-    "file_is_folder": _("%(path)s is a folder. Name a file in it."),
-    "folder_missing": _("There is no folder %(path)s. Make it first."),
-    "folder_unwritable": _("The folder %(path)s cannot be written: %(why)s."),
     "folder_big": _("The folder %(path)s holds too much to be an authority's certificates."),
-    "passphrase_empty": _("The passphrase file %(path)s is empty."),
-    "passphrase_not_text": _("The passphrase file %(path)s is no text (UTF-8)."),
-    "passphrase_lines": _(
-        "The passphrase file %(path)s has several lines. Write the passphrase alone into it."
-    ),
     # warnings
-    "passphrase_file_open": _("Others on this machine can read %(path)s. Type: chmod 600 %(path)s"),
     "public_url_missing": _(
         "MAILADMIN_PUBLIC_URL is not set: certificates will not say where their revocation list "
         "is. That cannot be added to certificates that are out."
