@@ -54,6 +54,8 @@ class MailboxOut(Schema):
     state_since: datetime
     state_reason: str
     refuses_mail: bool
+    expires_at: datetime | None = Field(description="a temporary one is suspended then")
+    kept_until: datetime | None = Field(description="a closing one's mail is kept until then")
     password_set_at: datetime
     created_at: datetime
     revision: int
@@ -70,7 +72,11 @@ class MailboxIn(Schema):
     display_name: str = Field("", max_length=200)
     owner_contact: str = Field("", max_length=200)
     note: str = Field("", max_length=1000)
-    quota_mb: int | None = None
+    quota_mb: int | None = Field(None, description="null: what the domain gives")
+    expires_at: datetime | None = Field(None, description="a temporary one; needs an owner")
+    reuse_reason: str = Field(
+        "", max_length=500, description="why an erased account's address is handed on this soon"
+    )
     name_reason: str = Field(
         "", max_length=500, description="why an account is needed whose name looks like a test"
     )

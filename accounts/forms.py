@@ -7,6 +7,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts import aliases, domains
+from accounts.forms_closing import LastDayField
 from accounts.models import Domain, MailboxState
 from accounts.refusals import ReasonsRefusal, SeveralRefused
 from core.errors import Refusal
@@ -76,11 +77,20 @@ class NewMailboxForm(forms.Form):
         help_text=_("A person, a telephone number or another address: whom to ask about it."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
+    expires_at = LastDayField(
+        label=_("Temporary until"),
+        help_text=_("Suspended by itself when this day is over. Empty: it stays for good."),
+    )
     quota_mb = forms.IntegerField(
-        label=_("Quota in MB"), required=False, help_text=_("Empty: no limit.")
+        label=_("Quota in MB"),
+        required=False,
+        help_text=_("Empty: what the domain gives a new mailbox, or no limit where it says none."),
     )
     note = forms.CharField(
         label=_("Remark"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3})
+    )
+    reuse_reason = forms.CharField(
+        label=_("Why the address is handed on"), required=False, max_length=500
     )
     name_reason = forms.CharField(
         label=_("What this account is for, and until when"), required=False, max_length=500

@@ -139,10 +139,10 @@ def _name_words(context: Context) -> list[str]:
 def _place_words(context: Context) -> list[str]:
     """The domain, its labels, and what else the caller names."""
     labels = context.domain.lower().split(".")
-    joined = ["".join(labels), *(label.replace("-", "") for label in labels)]
-    parts = [part for label in labels for part in label.split("-")]
-    named = [word.lower() for word in context.words]
-    return _words([context.domain.lower(), *labels, *joined, *named, *parts])
+    named = [*labels, *(word.lower() for word in context.words)]
+    joined = ["".join(labels), *(name.replace("-", "") for name in named)]
+    parts = [part for name in named for part in name.split("-")]
+    return _words([context.domain.lower(), *named, *joined, *parts])
 
 
 def _words(texts: Iterable[str]) -> list[str]:

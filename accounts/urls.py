@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.pages import aliases, domains, invitations, mailboxes
+from accounts.pages import aliases, closing, domains, invitations, mailboxes
 
 app_name = "accounts"
 urlpatterns = [
@@ -16,11 +16,17 @@ urlpatterns = [
     path("<int:pk>/password/", mailboxes.password, name="password"),
     path("<int:pk>/suspend/", mailboxes.suspend, name="suspend"),
     path("<int:pk>/resume/", mailboxes.resume, name="resume"),
+    path("<int:pk>/close/", closing.close, name="close"),
+    path("<int:pk>/reopen/", closing.reopen, name="reopen"),
+    path("<int:pk>/erase/", closing.erase, name="erase"),
+    path("<int:pk>/end/", closing.end, name="end"),
     path("<int:pk>/invite/", invitations.invite, name="invite"),
     path("<int:pk>/invite/withdraw/", invitations.withdraw, name="invitation_withdraw"),
     path("invitation/<str:secret>/", invitations.invitation, name="invitation"),
     path("invitation/<str:secret>/check/", invitations.check, name="invitation_check"),
     path("domains/", domains.index, name="domains"),
+    path("domains/<int:pk>/", domains.domain, name="domain"),
+    path("domains/<int:pk>/edit/", domains.edit, name="domain_edit"),
     path("domains/<int:pk>/remove/", domains.remove, name="domain_remove"),
     path("aliases/", aliases.index, name="aliases"),
     path("aliases/new/", aliases.new, name="alias_new"),

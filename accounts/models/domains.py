@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-from accounts import addresses
+from accounts import addresses, states
 
 
 class DomainQuerySet(models.QuerySet["Domain"]):
@@ -19,18 +19,20 @@ class DomainQuerySet(models.QuerySet["Domain"]):
         return self.filter(host="")
 
     def with_counts(self) -> DomainQuerySet:
-        """Adds `mailboxes` and `aliases`, counted without joining the two."""
+        """Adds `mailboxes` (without the erased) and `aliases`, counted without joining the two."""
 
-        def count(model: str) -> models.Subquery:
+        def count(model: str, *gone: str) -> models.Subquery:
             rows = apps.get_model("accounts", model)._default_manager
             rows = rows.filter(domain=models.OuterRef("pk")).order_by()
+            if gone:
+                rows = rows.exclude(state__in=gone)
             return models.Subquery(
                 rows.values("domain").annotate(n=models.Count("pk")).values("n"),
                 output_field=models.IntegerField(),
             )
 
         return self.annotate(
-            mailboxes=models.functions.Coalesce(count("Mailbox"), 0),
+            mailboxes=models.functions.Coalesce(count("Mailbox", states.ERASED), 0),
             aliases=models.functions.Coalesce(count("Alias"), 0),
         )
 

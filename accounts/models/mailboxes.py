@@ -137,6 +137,11 @@ class Mailbox(models.Model):
         return states.rights(self.state, refuses_mail=self.refuses_mail)
 
     @property
+    def older_hash(self) -> bool:
+        """Brought in from elsewhere; the next password that is set is hashed as ours are."""
+        return bool(self.password) and not self.password.startswith("{ARGON2ID}")
+
+    @property
     def quota_bytes(self) -> int:
         """0 means no limit, as Dovecot's quota reads it."""
         return (self.quota_mb or 0) * 1024 * 1024

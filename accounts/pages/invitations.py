@@ -75,8 +75,8 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
             else:
                 return render(request, "accounts/invitation_done.html", {"mailbox": found.mailbox})
     except invitations.InvitationRefused as refusal:
-        context = {"sentence": refusal.sentence}
-        return render(request, "accounts/invitation_refused.html", context, status=refusal.status)
+        refused = {"sentence": refusal.sentence}
+        return render(request, "accounts/invitation_refused.html", refused, status=refusal.status)
     policy = rules.policy_of(found.mailbox.domain)
     context = {"form": form, "policy": policy, "mailbox": found.mailbox}
     status = 422 if form.is_bound else 200

@@ -1,7 +1,8 @@
 // The password field: show it, copy it, and make one that nobody can guess.
 (() => {
   // Groups of two syllables and a digit, "kapim4": easy to read out and to type, no l, 1, o or 0
-  // beside each other. 18³ × 5² × 8 a group is 20.1 bits; four groups have 80.
+  // beside each other. 18³ × 5² × 8 a group is 20.1 bits; four groups have 80. A rule that asks
+  // for more than their 27 characters (`data-least`) gets more groups.
   const CONSONANTS = "bcdfghjkmnprstvwxz";
   const VOWELS = "aeiou";
   const DIGITS = "23456789";
@@ -15,7 +16,10 @@
     return signs[draw[0] % signs.length];
   };
   const group = () => [CONSONANTS, VOWELS, CONSONANTS, VOWELS, CONSONANTS, DIGITS].map(pick).join("");
-  const passphrase = () => Array.from({ length: GROUPS }, group).join("-");
+  const passphrase = (least) => {
+    const groups = Math.max(GROUPS, Math.ceil((least + 1) / 7)); // of six signs and a hyphen
+    return Array.from({ length: groups }, group).join("-");
+  };
 
   const show = (box, shown) => {
     const button = box.querySelector("[data-reveal]");
@@ -30,7 +34,7 @@
     const input = box.querySelector("input");
     if (event.target.closest("[data-reveal]")) show(box, input.type === "password");
     if (event.target.closest("[data-generate]")) {
-      input.value = passphrase();
+      input.value = passphrase(Number(box.querySelector("[data-least]")?.dataset.least ?? 0));
       show(box, true);
       input.dispatchEvent(new Event("input", { bubbles: true }));
       input.select();
