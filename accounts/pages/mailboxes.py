@@ -5,6 +5,7 @@ A view reads the form, makes one call of a verb, and shows the outcome or the re
 
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,12 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import addresses, bulk, lifecycle, passwords, rules
+from accounts import addresses, bulk, lifecycle, passwords, rules, states
 from accounts.forms import (
     EditMailboxForm,
     FilterForm,
@@ -26,6 +28,7 @@ from accounts.forms import (
     SuspendForm,
     add_refusal,
 )
+from accounts.forms_closing import CloseForm
 from accounts.models import Domain, Mailbox
 from accounts.refusals import AddressRefused, AddressTaken
 from accounts.sentences import say_all
@@ -82,6 +85,7 @@ def new(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "asks_reason": asks_reason,
+        "asks_reuse": form.is_bound and _is_tombstone(form),
         "policy": rules.policy_of(chosen),
         "any_domain": Domain.objects.exists(),
     }
@@ -141,12 +145,21 @@ def password_check(request: HttpRequest) -> HttpResponse:
 @requires("accounts.view")
 def mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Mailbox.objects.select_related("domain"), pk=pk)
+    return show_mailbox(request, row)
+
+
+def show_mailbox(
+    request: HttpRequest, row: Mailbox, *, status: int = 200, **more: Any
+) -> HttpResponse:
+    """A mailbox's page; `more` has a form that goes back with what is wrong in it."""
     context = {
         "mailbox": row,
         "suspend_form": SuspendForm(),
+        "close_form": CloseForm(),
         "test_token": addresses.test_token(row.local_part),
+        **more,
     }
-    return render(request, "accounts/mailbox.html", context)
+    return render(request, "accounts/mailbox.html", context, status=status)
 
 
 @require_http_methods(["GET", "POST"])
@@ -196,8 +209,7 @@ def suspend(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Mailbox, pk=pk)
     form = SuspendForm(request.POST)
     if not form.is_valid():
-        context = {"mailbox": row, "suspend_form": form}
-        return render(request, "accounts/mailbox.html", context, status=422)
+        return show_mailbox(request, row, status=422, suspend_form=form)
     try:
         lifecycle.suspend(mailbox=row, **form.cleaned_data, by=request.user, at=timezone.now())
     except Refusal as refusal:
@@ -227,15 +239,25 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 BULK_AT_MOST = 500
+BULK: dict[str, tuple[Any, type[forms.Form]]] = {
+    "suspend": (bulk.suspend, SuspendForm),
+    "resume": (bulk.resume, forms.Form),
+    "close": (bulk.close, CloseForm),
+}
+NONE_APPLIES = {
+    "suspend": _lazy("None of the ticked accounts is active."),
+    "resume": _lazy("None of the ticked accounts is suspended."),
+    "close": _lazy("All of the ticked accounts are closed already."),
+}
 
 
 @require_POST
 @requires("accounts.manage")
 def selected(request: HttpRequest) -> HttpResponse:
-    """Suspend or resume what was ticked in the list: asks first, with the names, then acts."""
+    """Do to what was ticked in the list: asks first, with the names, then acts."""
     back = _back(request)
     verb = request.POST.get("verb", "")
-    if verb not in ("suspend", "resume"):
+    if verb not in BULK:
         return redirect(back)
     ids = [pk for pk in map(_number, request.POST.getlist("mailbox")) if pk][:BULK_AT_MOST]
     rows = list(Mailbox.objects.filter(pk__in=ids).order_by("address"))
@@ -243,18 +265,12 @@ def selected(request: HttpRequest) -> HttpResponse:
     if not applies:
         messages.warning(request, _("Nothing was changed: tick the accounts first."))
         if rows:
-            messages.warning(
-                request,
-                _("None of the ticked accounts is active.")
-                if verb == "suspend"
-                else _("None of the ticked accounts is suspended."),
-            )
+            messages.warning(request, NONE_APPLIES[verb])
         return redirect(back)
-    form = SuspendForm(request.POST if request.POST.get("sure") else None)
+    act, asks = BULK[verb]
+    form = asks(request.POST if request.POST.get("sure") else None)
     if request.POST.get("sure") and form.is_valid():
-        given = form.cleaned_data if verb == "suspend" else {}
-        act = bulk.suspend if verb == "suspend" else bulk.resume
-        done = act(mailboxes=ids, **given, by=request.user, at=timezone.now())
+        done = act(mailboxes=ids, **form.cleaned_data, by=request.user, at=timezone.now())
         messages.success(request, _told(verb, done))
         return redirect(back)
     context = {
@@ -272,6 +288,10 @@ def _told(verb: str, done: bulk.Done) -> str:
         text = ngettext(
             "%(count)d account is suspended.", "%(count)d accounts are suspended.", done.changed
         )
+    elif verb == "close":
+        text = ngettext(
+            "%(count)d account is closed.", "%(count)d accounts are closed.", done.changed
+        )
     else:
         text = ngettext(
             "%(count)d account is active again.",
@@ -286,6 +306,13 @@ def _back(request: HttpRequest) -> str:
     url = request.POST.get("next", "")
     ours = url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()})
     return url if ours else reverse("accounts:mailboxes")
+
+
+def _is_tombstone(form: NewMailboxForm) -> bool:
+    """Whether the address asked for is an erased account's."""
+    local = (form["local_part"].value() or "").strip().lower()[:64]
+    rows = Mailbox.objects.in_state(states.ERASED).filter(local_part=local)
+    return rows.filter(domain=_number(form["domain"].value())).exists()
 
 
 def _domain_of(request: HttpRequest) -> Domain | None:
