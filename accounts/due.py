@@ -5,7 +5,8 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from accounts import expiry, importing
-from accounts.models import AccountImport, Mailbox
+from accounts import flags as _flags
+from accounts.models import AccountImport, Mailbox, WeaknessAudit
 
 
 def expired(at: datetime) -> "QuerySet[Mailbox]":
@@ -19,3 +20,12 @@ def imports(at: datetime) -> "QuerySet[AccountImport]":
 def imports_to_forget(at: datetime) -> "QuerySet[AccountImport]":
     """Dry runs that nobody followed up: what they read goes."""
     return importing.forgotten(at)
+
+
+def flags(at: datetime) -> "QuerySet[Mailbox]":
+    """One mailbox, once an hour: its message refreshes the flags of all."""
+    return _flags.due(at)
+
+
+def audits(at: datetime) -> "QuerySet[WeaknessAudit]":
+    return WeaknessAudit.objects.due(at)

@@ -1,10 +1,12 @@
 """Thin: each names a row; verbs do the work. Queues and due rows stand in `mailadmin.routes`."""
 
+from contextlib import suppress
+
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import expiry, importing
-from accounts.models import AccountImport
+from accounts import expiry, flags, importing, weakness
+from accounts.models import AccountImport, WeaknessAudit
 from core import leases
 
 
@@ -25,3 +27,19 @@ def import_accounts(pk: int) -> None:
 @shared_task(name="accounts.forget_import", ignore_result=True)
 def forget_import(_pk: int) -> None:
     importing.forget(at=timezone.now())
+
+
+@shared_task(name=flags.REFRESH, ignore_result=True)
+def refresh_flags(_pk: int) -> None:
+    """Those of all accounts: the id only says that it is time."""
+    flags.refresh(at=timezone.now())
+
+
+@shared_task(name=weakness.AUDIT, ignore_result=True)
+def audit_passwords(pk: int) -> None:
+    """Some seconds of it; what is left is nudged again."""
+    at = timezone.now()
+    audit = leases.claim(WeaknessAudit.objects.due(at), pk, worker=leases.worker_name(), at=at)
+    if audit is not None:
+        with suppress(leases.LeaseLost):  # it was stopped
+            weakness.work(audit=audit, clock=timezone.now)

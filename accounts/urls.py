@@ -2,11 +2,18 @@
 
 from django.urls import path
 
-from accounts.pages import aliases, closing, domains, invitations, mailboxes
+from accounts.pages import aliases, closing, domains, importing, invitations, mailboxes
 
 app_name = "accounts"
 urlpatterns = [
     path("", mailboxes.mailboxes, name="mailboxes"),
+    path("accounts.csv", mailboxes.as_csv, name="csv"),
+    path("import/", importing.new, name="import_new"),
+    path("imports/", importing.imports, name="imports"),
+    path("imports/<int:pk>/", importing.batch, name="import"),
+    path("imports/<int:pk>/report.csv", importing.report, name="import_report"),
+    path("imports/<int:pk>/real/", importing.real, name="import_real"),
+    path("imports/<int:pk>/cancel/", importing.cancel, name="import_cancel"),
     path("new/", mailboxes.new, name="new"),
     path("selected/", mailboxes.selected, name="selected"),
     path("check/name/", mailboxes.name_check, name="name_check"),

@@ -26,7 +26,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
 
 from accounts import api as accounts
-from accounts import api_closing, api_domains
+from accounts import api_closing, api_domains, api_importing
 from ca import api as ca
 from core.api_auth import SCOPES, ScopeMissing, Token
 from core.errors import Refusal
@@ -133,5 +133,12 @@ def me(request: HttpRequest) -> Me:
 
 
 # Their paths begin with the noun: /certificates, /mailboxes, /hosts.
-for router in (ca.router, accounts.router, api_closing.router, api_domains.router, deploy.router):
+for router in (
+    ca.router,
+    accounts.router,
+    api_closing.router,
+    api_importing.router,
+    api_domains.router,
+    deploy.router,
+):
     api.add_router("", router)

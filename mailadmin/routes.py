@@ -33,5 +33,7 @@ ROUTES: dict[str, Route] = {
     "accounts.expire": Route("work", due="accounts.due.expired"),
     "accounts.import_accounts": Route("work", due="accounts.due.imports"),
     "accounts.forget_import": Route("work", due="accounts.due.imports_to_forget"),
+    "accounts.refresh_flags": Route("work", due="accounts.due.flags"),
+    "accounts.audit_passwords": Route("work", due="accounts.due.audits"),
     "deploy.place_domain": Route("work", due="deploy.due.domains"),
 }

@@ -89,6 +89,8 @@ CALLS = {
     "GET /hosts": "deploy.view",
     "GET /hosts/{name}": "deploy.view",
     "GET /hosts/{name}/plan": "deploy.view",
+    "POST /imports": "accounts.manage",
+    "GET /imports/{pk}": "accounts.manage",
     "GET /mailboxes": "accounts.view",
     "POST /mailboxes": "accounts.manage",
     "GET /mailboxes/{address}": "accounts.view",
