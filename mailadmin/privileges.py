@@ -42,6 +42,7 @@ OUR_FOLDERS = ("mailadmin", "core", "accounts", "ca", "deploy", "templates", "st
 # Commands that read and write files their caller named.
 FILES_OF_CALLER = frozenset(
     {
+        "create_mailbox",
         "create_root",
         "create_issuer",
         "issue",
@@ -49,6 +50,9 @@ FILES_OF_CALLER = frozenset(
         "revoke",
         "crl",
         "import_ca",
+        "import_accounts",
+        "import_system_users",
+        "export_accounts",
         "reissue_root",
         "export",
     }

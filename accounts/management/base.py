@@ -6,8 +6,10 @@ the command does not reach for the host itself, so a stopped console sends it wh
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, NoReturn
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import addresses
@@ -20,8 +22,8 @@ from core.errors import Refusal
 STDIN = "-"
 
 
-class NotKnown(Refusal):
-    """What was named is not there."""
+class Unclear(Refusal):
+    """What was named is not there, or cannot be read; `code` is for scripts."""
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -43,6 +45,8 @@ class AccountsCommand(TerminalCommand):
             else:
                 reasons.append(code_of(each))
                 errors.append(each.sentence)
+        if len(found) == 1 and not isinstance(refusal, ReasonsRefusal):
+            self.fail(refusal.sentence, code_of(refusal))
         code = code_of(found[0]) if len(found) == 1 else "several"
         self.fail(refusal.sentence, code, reasons=reasons, errors=errors)
 
@@ -73,7 +77,7 @@ def domain_named(text: str) -> Domain:
         known = few(Domain.objects.order_by("name").values_list("name", flat=True))
         sentence = _("There is no domain %(name)s. Known: %(known)s.")
         shown = addresses.unicode_domain(name)
-        raise NotKnown("domain_unknown", sentence % {"name": shown, "known": known})
+        raise Unclear("domain_unknown", sentence % {"name": shown, "known": known})
     return found
 
 
@@ -85,10 +89,18 @@ def mailbox_at(text: str) -> Mailbox:
     found = Mailbox.objects.select_related("domain").filter(address=address).first()
     if found is None:
         sentence = _("There is no mailbox %(address)s.")
-        raise NotKnown(
-            "mailbox_unknown", sentence % {"address": addresses.unicode_address(address)}
-        )
+        raise Unclear("mailbox_unknown", sentence % {"address": addresses.unicode_address(address)})
     return found
+
+
+def end_of_day(text: str) -> datetime.datetime:
+    """The moment at which a day that was named ends, where the console is."""
+    try:
+        day = datetime.date.fromisoformat(text.strip())
+    except ValueError:
+        sentence = _("“%(value)s” is no day. Write 2027-01-31, for example.")
+        raise Unclear("day_malformed", sentence % {"value": text}) from None
+    return timezone.make_aware(datetime.datetime.combine(day, datetime.time(23, 59, 59)))
 
 
 def described(mailbox: Mailbox) -> dict[str, Any]:
