@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from accounts.models import Mailbox
 from accounts.models.mailboxes import MailboxQuerySet
@@ -33,6 +34,13 @@ def lines(rows: MailboxQuerySet, *, hashes: bool = False) -> Iterator[str]:
     while chunk := list(rows.order_by("address").filter(address__gt=last)[:CHUNK]):
         last = chunk[-1].address
         yield "".join(writer.writerow(_cells(row, hashes)) for row in chunk)
+
+
+def described(row: Mailbox, columns: Sequence[str]) -> dict[str, Any]:
+    """The same for a program, which takes nothing for a formula."""
+    return {
+        name: row.password if name == "password_hash" else getattr(row, name) for name in columns
+    }
 
 
 def _cells(row: Mailbox, hashes: bool) -> list[str]:
