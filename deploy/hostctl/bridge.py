@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import BinaryIO, Callable, Optional, Tuple
 
 from . import durable, paths
+from .uses import Uses
 
 THREADS = 64
 _BACKEND_PATIENCE = 6.0  # Dovecot's restart: 3.0 s
@@ -147,9 +148,12 @@ def _counted(stream: BinaryIO, most: int) -> bytes:
 
 
 class Bridge:
-    def __init__(self, backend: str, delays: Optional[Delays] = None) -> None:
+    def __init__(
+        self, backend: str, delays: Optional[Delays] = None, uses: Optional[Uses] = None
+    ) -> None:
         self.backend = backend
         self.delays = delays or Delays()
+        self.uses = uses
 
     def answer(self, client: socket.socket) -> None:
         """One question of the SASL library, from its first byte to the end of the connection."""
@@ -186,6 +190,8 @@ class Bridge:
             reply = b"OK" if allowed else b"NO"
             with contextlib.suppress(OSError):
                 client.sendall(struct.pack(">H", len(reply)) + reply)
+            if allowed and self.uses:
+                self.uses.note(name)
 
     def serve(self, listener: socket.socket) -> None:
         room = threading.BoundedSemaphore(THREADS)
@@ -233,4 +239,9 @@ def main(layout: paths.Layout, *, detach: bool) -> None:
     os.setgroups([])
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
-    Bridge(paths.DOVECOT_AUTH_SOCKET).serve(listener)
+    uses = Uses(layout.last_login_db)
+    uses.start()
+    try:
+        Bridge(paths.DOVECOT_AUTH_SOCKET, uses=uses).serve(listener)
+    finally:
+        uses.store()

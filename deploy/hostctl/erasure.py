@@ -111,6 +111,7 @@ def _forget_logins(host: Host, address: str) -> None:
     database = sqlite3.connect(host.layout.last_login_db, timeout=20)
     try:
         with database:
-            database.execute("DELETE FROM last_login WHERE userid = ?", (address,))
+            for table in ("last_login", "last_use"):
+                database.execute(f"DELETE FROM {table} WHERE userid = ?", (address,))
     finally:
         database.close()

@@ -19,7 +19,11 @@ must go on working against a new database, because no rollback ever touches it.
               power cut between commit and rebuild is repaired by `recover`;
               `own_name` is the server's name that the access map was built for
 
-The last logins are a database of their own, written by Dovecot's dict process.
+The last logins are a database of their own, written by Dovecot's dict process and the bridge.
+
+    last_login  one row a mailbox; written by older renderings, which do not tell protocols apart
+    last_use    one row a mailbox and protocol (imap, pop3, smtp)
+    recording   since when each protocol's logins are written; no row: they are not
 """
 
 from typing import Tuple
@@ -57,6 +61,19 @@ LAST_LOGIN_STEPS: Tuple[str, ...] = (
     CREATE TABLE last_login (
         userid TEXT PRIMARY KEY NOT NULL,
         last_login INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS last_use (
+        userid TEXT NOT NULL,
+        protocol TEXT NOT NULL,
+        last_login INTEGER NOT NULL,
+        PRIMARY KEY (userid, protocol)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS last_use_at ON last_use (last_login);
+    CREATE TABLE IF NOT EXISTS recording (
+        protocol TEXT PRIMARY KEY NOT NULL,
+        since INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
 )

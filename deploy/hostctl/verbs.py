@@ -1,6 +1,6 @@
 """The verbs: a header in, a result out.  Writing verbs take a lock and a new sequence number.
 
-    reading   facts
+    reading   facts usage
     writing   csr stage validate switch confirm rollback recover accounts sessions erase
 
 A request carries the host's identity: one meant for another host changes nothing.  The first
@@ -15,7 +15,19 @@ import contextlib
 import json
 from typing import IO, Any, BinaryIO, Callable, Dict, Optional
 
-from . import accounts, checks, durable, erasure, facts, generations, keys, sessions, switch, wire
+from . import (
+    accounts,
+    checks,
+    durable,
+    erasure,
+    facts,
+    generations,
+    keys,
+    sessions,
+    switch,
+    usage,
+    wire,
+)
 from .host import Host
 from .wire import Header, Refused
 
@@ -122,6 +134,11 @@ def serve(host: Host, stream: BinaryIO) -> Result:
             with contextlib.suppress(Refused), host.locked():
                 switch.recover(host)
         return {**facts.collect(host), "host": identity.get("host"), "for": header.get("host")}
+    if verb == "usage":
+        meant = wire.text(header, "host")
+        if _identity(host).get("host", meant) != meant:
+            raise Refused("wrong_host", "This request is meant for another host.")
+        return usage.collect(host, cursor=wire.number(header, "cursor"))
     act = WRITING.get(verb)
     if act is None:
         raise Refused("unknown_verb", f"This host's helper does not know {verb[:40]!r}.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.hostctl import bridge
+from deploy.hostctl import bridge, uses
 
 Answer = Callable[[bytes, bytes], bytes]
 
@@ -236,3 +236,20 @@ def test_made_up_names_do_not_fill_the_memory() -> None:
     for number in range(delays.MOST + 50):
         delays.failed(str(number))
     assert len(delays._known) == delays.MOST
+
+
+def test_who_signed_in_is_noted_and_who_did_not_is_not(
+    tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = uses.Uses(tmp_path / "missing.sqlite", lambda: 1_764_000_000)
+    served = bridge.Bridge(str(backend.path), uses=noted)
+    for login, password in (("Anna@Example.test", b"right"), ("bob@example.test", b"wrong")):
+        ours, theirs = socket.socketpair()
+        for text in (login.encode(), password, b"smtp", b""):
+            ours.sendall(struct.pack(">H", len(text)) + text)
+        served.answer(theirs)
+        ours.close()
+    written: dict[str, int] = {}
+    monkeypatch.setattr(noted, "_write", written.update)
+    noted.store()
+    assert written == {"anna@example.test": 1_764_000_000}

@@ -252,7 +252,7 @@ def test_the_login_stays_with_the_message_in_the_queue(host):
 # --- reading, and being suspended ----------------------------------------------------------------
 
 
-def test_mail_is_read_by_imap_and_pop3_and_the_login_is_kept(host):
+def test_a_login_by_each_protocol_is_kept_and_told(host):
     with host.smtp(25) as client:
         client.sendmail("", ["dora@example.test"], message("to-read"))
     assert host.mailbox_holds("dora@example.test", "to-read")
@@ -263,12 +263,19 @@ def test_mail_is_read_by_imap_and_pop3_and_the_login_is_kept(host):
     pop = host.pop3("dora@example.test")
     assert pop.stat()[0] >= 1
     pop.quit()
-    sql = (
-        "import sqlite3; print(sqlite3.connect('/var/lib/mailadmin/accounts/db/lastlogin.sqlite')"
-        ".execute('SELECT last_login FROM last_login WHERE userid = ?',"
-        " ('dora@example.test',)).fetchone()[0])"
-    )
-    assert abs(int(host.run("python3", "-c", sql).stdout) - time.time()) < 60
+    with host.signed_in("dora@example.test"):
+        pass
+    until = time.monotonic() + 10
+    while True:
+        told = host.ask("usage", cursor=0)
+        uses = {kind: at for name, kind, at in told["uses"] if name == "dora@example.test"}
+        if len(uses) == 3:
+            break
+        assert time.monotonic() < until, (told, host.log()[-3000:])
+        time.sleep(0.2)
+    assert set(uses) == {"imap", "pop3", "smtp"}
+    assert all(abs(at - time.time()) < 60 for at in uses.values())
+    assert set(told["recording"]) == {"imap", "pop3", "smtp"}
 
 
 def test_imap_in_clear_takes_no_password(host):

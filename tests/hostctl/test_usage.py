@@ -1,0 +1,127 @@
+"""Last uses: what the bridge and Dovecot wrote, as the console reads it."""
+
+import io
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from deploy.hostctl import accounts, schema, usage, verbs
+from deploy.hostctl.uses import UPSERT, Uses
+from deploy.hostctl.wire import Refused
+from tests.hostctl.fakes import FakeHost
+
+NOW = 1_764_000_000
+ANNA = "anna@example.test"
+
+
+@pytest.fixture
+def filled(host: FakeHost) -> FakeHost:
+    accounts.connect(host).close()
+    return host
+
+
+def write(host: FakeHost, *rows: tuple[str, str, int]) -> None:
+    with closing(sqlite3.connect(host.layout.last_login_db)) as database, database:
+        database.executemany(UPSERT, rows)
+
+
+def live(host: FakeHost, conf: str) -> None:
+    folder = host.layout.generation(1) / "dovecot"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dovecot.conf").write_text(conf)
+    if not host.layout.current.is_symlink():
+        host.layout.current.symlink_to("generations/1")
+
+
+def test_what_is_at_the_cursor_or_after_it_is_told(filled: FakeHost) -> None:
+    write(filled, (ANNA, "imap", NOW - 500), (ANNA, "pop3", NOW - 400), (ANNA, "smtp", NOW - 300))
+    told = usage.collect(filled, cursor=NOW - 400, now=NOW)
+    assert told["uses"] == [(ANNA, "pop3", NOW - 400), (ANNA, "smtp", NOW - 300)]
+    assert (told["through"], told["more"]) == (NOW, False)
+    assert told["cursor"] < NOW, "a login is written a little later than it was"
+
+
+def test_a_long_answer_ends_with_a_whole_second_and_goes_on_after_it(
+    filled: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "MOST", 2)
+    at = [NOW - 900, NOW - 800, NOW - 800, NOW - 700, NOW - 600]
+    write(filled, *[(f"u{n}@example.test", "imap", each) for n, each in enumerate(at)])
+    seen, cursor, rounds = [], 0, 0
+    while True:
+        told = usage.collect(filled, cursor=cursor, now=NOW)
+        seen += [name for name, _, _ in told["uses"]]
+        cursor, rounds = told["cursor"], rounds + 1
+        if not told["more"]:
+            break
+    assert sorted(seen) == [f"u{n}@example.test" for n in range(5)]
+    assert rounds == 2
+
+
+def test_a_cursor_from_a_clock_that_was_ahead_loses_nothing(filled: FakeHost) -> None:
+    write(filled, (ANNA, "imap", NOW - 10))
+    assert usage.collect(filled, cursor=NOW + 9000, now=NOW)["uses"]
+
+
+@pytest.mark.parametrize("key", ["last-login/%u/%s", "last-login/%{user}/%{protocol}"])
+def test_imap_and_pop3_are_recorded_under_a_configuration_that_tells_them_apart(
+    filled: FakeHost, key: str
+) -> None:
+    live(filled, "last_login_key = last-login/%u\n")
+    assert usage.collect(filled, cursor=0, now=NOW)["recording"] == {}
+    live(filled, f"last_login_key = {key}\n")
+    assert usage.collect(filled, cursor=0, now=NOW)["recording"] == {"imap": NOW, "pop3": NOW}
+    assert usage.collect(filled, cursor=0, now=NOW + 60)["recording"]["imap"] == NOW
+    live(filled, "last_login_key = last-login/%u\n")
+    assert usage.collect(filled, cursor=0, now=NOW + 90)["recording"] == {}, "a gap begins anew"
+
+
+def test_an_older_database_gets_the_table_and_keeps_the_old_one(host: FakeHost) -> None:
+    path = host.layout.last_login_db
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(schema.LAST_LOGIN_STEPS[0] + "PRAGMA user_version = 1;")
+    accounts.connect(host).close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO last_login VALUES (?, ?)", (ANNA, NOW))
+        assert database.execute("SELECT count(*) FROM last_use").fetchone() == (0,)
+
+
+def ask(host: FakeHost, meant: str = "H") -> dict[str, object]:
+    asked = {"v": 1, "verb": "usage", "host": meant, "cursor": 0}
+    return verbs.serve(host, io.BytesIO(json.dumps(asked).encode() + b"\n"))
+
+
+def test_the_verb_needs_no_sequence_and_no_accounts_yet(host: FakeHost) -> None:
+    assert ask(host)["uses"] == []
+    assert not host.layout.accounts_db.exists()
+
+
+def test_another_host_is_not_answered(filled: FakeHost) -> None:
+    filled.layout.identity.write_text(json.dumps({"host": "H", "sequence": 1}))
+    assert ask(filled)["uses"] == []
+    with pytest.raises(Refused, match="another host"):
+        ask(filled, "other")
+
+
+def test_the_bridge_writes_its_logins_and_since_when(filled: FakeHost) -> None:
+    clock = iter([NOW, NOW + 5, NOW + 9])
+    uses = Uses(filled.layout.last_login_db, lambda: next(clock))
+    uses.note(ANNA)
+    uses.note(ANNA)
+    assert uses.store()
+    told = usage.collect(filled, cursor=0, now=NOW + 20)
+    assert told["uses"] == [(ANNA, "smtp", NOW + 9)]
+    assert told["recording"] == {"smtp": NOW}
+
+
+def test_a_database_that_is_missing_is_not_made_and_nothing_is_lost(host: FakeHost) -> None:
+    uses = Uses(host.layout.last_login_db, lambda: NOW)
+    uses.note(ANNA)
+    assert not uses.store()
+    assert not host.layout.last_login_db.exists()
+    accounts.connect(host).close()
+    assert uses.store()
+    assert usage.collect(host, cursor=0, now=NOW)["uses"] == [(ANNA, "smtp", NOW)]
