@@ -5,8 +5,8 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from accounts.models import Domain, Erasure
-from deploy import accounts_push, placement
-from deploy.models import AccountPush, HostJob, HostRollout
+from deploy import accounts_push, placement, usage
+from deploy.models import AccountPush, Host, HostJob, HostRollout
 
 
 def rollouts(at: datetime) -> "QuerySet[HostRollout]":
@@ -23,6 +23,10 @@ def pushes(at: datetime) -> "QuerySet[AccountPush]":
 
 def erasures(at: datetime) -> "QuerySet[Erasure]":
     return Erasure.objects.due(at)
+
+
+def uses(at: datetime) -> "QuerySet[Host]":
+    return usage.due(at)
 
 
 def domains(at: datetime) -> "QuerySet[Domain]":

@@ -40,6 +40,7 @@ VALIDATE_SECONDS = 90.0
 SWITCH_SECONDS = 90.0
 ACCOUNTS_SECONDS = 300.0
 ERASE_SECONDS = 900.0
+USAGE_SECONDS = 60.0
 SHORT_SECONDS = 30.0
 
 ssh = SshTransport()
@@ -156,6 +157,11 @@ class Helper:
 
     def rollback(self, *, generation: int) -> Iterator[Event]:
         return self._write("rollback", seconds=SWITCH_SECONDS, generation=generation)
+
+    def usage(self, *, cursor: int) -> Event:
+        """Logins at the second `cursor` or later: `uses`, `recording`, `through`, `cursor`,
+        `more`."""
+        return last(self._read("usage", seconds=USAGE_SECONDS, cursor=cursor))
 
     def accounts(self, payload: bytes, **fields: Any) -> Event:
         return last(self._write("accounts", payload, seconds=ACCOUNTS_SECONDS, **fields))

@@ -60,6 +60,7 @@ class Host(models.Model):
     practice = models.BooleanField(default=False)
     facts = models.JSONField(default=dict)
     facts_at = models.DateTimeField(null=True)
+    uses_asked_at = models.DateTimeField(null=True, help_text="last uses, asked for by a worker")
     created_at = models.DateTimeField()
 
     message_size_mb = models.PositiveIntegerField(

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from deploy import accounts_push, carriage, erasing, placement, turns
+from deploy import accounts_push, carriage, erasing, placement, turns, usage
 
 
 @shared_task(name="deploy.carry_out", ignore_result=True)
@@ -24,6 +24,11 @@ def erase_mail(pk: int) -> None:
 @shared_task(name="deploy.host_job", ignore_result=True)
 def host_job(pk: int) -> None:
     turns.run(pk)
+
+
+@shared_task(name="deploy.collect_usage", ignore_result=True)
+def collect_usage(pk: int) -> None:
+    usage.collect(pk)
 
 
 @shared_task(name="deploy.place_domain", ignore_result=True)

@@ -1,0 +1,131 @@
+"""When mailboxes were last used, as their hosts tell it.
+
+It is evidence, not an act: no audit event, no change for a host, and no new revision, so that an
+edit that is under way is not disturbed by its own subject's logins.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.models import PROTOCOLS, Evidence, LastUse, Mailbox
+
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Use:
+    address: str
+    protocol: str
+    at: datetime.datetime
+
+
+def record_use(
+    *,
+    uses: Iterable[Use],
+    host: str,
+    recording: Mapping[str, datetime.datetime],
+    through: datetime.datetime,
+    cursor: str,
+    at: datetime.datetime,
+) -> int:
+    """Keep what a host told; the newest of each mailbox and protocol counts.
+
+    `recording` says since when each protocol is written down there; one that is not there any more
+    has no evidence from now on. Addresses that are not (any more) on this host are left out.
+    Returns how many last uses are newer than before.
+    """
+    newest: dict[tuple[str, str], datetime.datetime] = {}
+    for use in uses:
+        if use.protocol in PROTOCOLS:
+            # A host whose clock is ahead does not make a use of tomorrow.
+            key, when = (use.address, use.protocol), min(use.at, at)
+            newest[key] = max(newest.get(key, when), when)
+    addresses = sorted({address for address, _ in newest})
+    moved = 0
+    for start in range(0, len(addresses), CHUNK):
+        moved += _record(host, addresses[start : start + CHUNK], newest)
+    with transaction.atomic():
+        for protocol, since in recording.items():
+            if protocol in PROTOCOLS:
+                Evidence.objects.update_or_create(
+                    host=host,
+                    protocol=protocol,
+                    defaults={"since": since, "through": through, "cursor": cursor},
+                )
+        Evidence.objects.filter(host=host).exclude(protocol__in=recording).delete()
+    return moved
+
+
+def _record(
+    host: str, addresses: list[str], newest: Mapping[tuple[str, str], datetime.datetime]
+) -> int:
+    with transaction.atomic():
+        rows = Mailbox.objects.on(host).present().filter(address__in=addresses)
+        # Erasing takes its uses away under the same lock.
+        boxes = {row.address: row for row in rows.select_for_update(of=("self",)).order_by("pk")}
+        known = {
+            (use.mailbox_id, use.protocol): use
+            for use in LastUse.objects.filter(mailbox__in=boxes.values())
+        }
+        made, changed, used = [], [], {}
+        for address, box in boxes.items():
+            for protocol in PROTOCOLS:
+                when = newest.get((address, protocol))
+                use = known.get((box.pk, protocol))
+                # An address that is handed on does not inherit what its former owner did.
+                if (
+                    when is None
+                    or when < box.created_at.replace(microsecond=0)
+                    or (use and use.at >= when)
+                ):
+                    continue
+                if use is None:
+                    made.append(LastUse(mailbox=box, protocol=protocol, at=when))
+                else:
+                    use.at = when
+                    changed.append(use)
+                if box.last_used_at is None or box.last_used_at < when:
+                    box.last_used_at = when
+                    used[box.pk] = box
+        LastUse.objects.bulk_create(made)
+        LastUse.objects.bulk_update(changed, ["at"])
+        Mailbox.objects.bulk_update(used.values(), ["last_used_at"])
+    return len(made) + len(changed)
+
+
+def cursor_of(host: str) -> str:
+    """Where the next reading of a host goes on; empty at the first."""
+    found = Evidence.objects.filter(host=host).order_by("-through").values_list("cursor", flat=True)
+    return found.first() or ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One protocol on a mailbox's page: the last use, and from when on there would be one."""
+
+    protocol: str
+    at: datetime.datetime | None
+    since: datetime.datetime | None
+    through: datetime.datetime | None
+
+
+def shown(mailbox: Mailbox) -> list[Shown]:
+    uses = {use.protocol: use.at for use in mailbox.uses.all()}
+    there = Evidence.objects.filter(Q(host=mailbox.domain.host) & ~Q(host=""))
+    evidence = {each.protocol: each for each in there}
+    told = []
+    for protocol in PROTOCOLS:
+        known = evidence.get(protocol)
+        told.append(
+            Shown(
+                protocol=protocol,
+                at=uses.get(protocol),
+                since=max(known.since, mailbox.created_at) if known else None,
+                through=known.through if known else None,
+            )
+        )
+    return told
