@@ -1,19 +1,21 @@
-"""Verbs on aliases: create and delete.
+"""Verbs on aliases: create, edit, delete, and the end of those that were made for a time.
 
 An alias to itself, or to an alias of ours that leads back, would go round until the hop limit and
-bounce, so `create` follows the aliases there are and refuses the circle.
+bounce, so `create` and `edit` follow the aliases there are and refuse the circle.
 """
 
 import datetime
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import addresses
-from accounts.lifecycle import check_free, check_local_part
+from accounts.lifecycle import check_expiry, check_free, check_local_part
 from accounts.models import Alias, Change, Domain
-from accounts.refusals import AddressTaken, DomainGone, TargetRefused
+from accounts.refusals import AddressTaken, DomainGone, EditedMeanwhile, TargetRefused
 from accounts.tell import tell_host
 from core import audit
 from core.errors import Refusal
@@ -39,6 +41,23 @@ class TooManyTargets(Refusal):
         )
 
 
+class AliasGone(Refusal):
+    """Somebody deleted it meanwhile, or its time was over."""
+
+    status = 409
+
+    def __init__(self, address: str) -> None:
+        shown = addresses.unicode_address(address)
+        super().__init__(_("The alias %(address)s was deleted meanwhile.") % {"address": shown})
+
+
+class AliasEditedMeanwhile(EditedMeanwhile):
+    SENTENCE = _(
+        "Somebody else changed this alias after you opened it. Nothing of yours was saved: look at "
+        "what it says now, then change it again."
+    )
+
+
 class AliasLoop(Refusal):
     """`path` is the circle, from the alias back to itself."""
 
@@ -56,17 +75,19 @@ def create(
     local_part: str,
     targets: Iterable[str],
     note: str = "",
+    expires_at: datetime.datetime | None = None,
     by: Operator | None,
     at: datetime.datetime,
 ) -> Alias:
-    """AddressRefused, AddressTaken, TargetsMissing, TooManyTargets, TargetRefused, AliasLoop."""
+    """One with `expires_at` deletes itself then. AddressRefused, AddressTaken, TargetsMissing,
+    TooManyTargets, TargetRefused, AliasLoop, ExpiryRefused."""
     local = check_local_part(local_part, domain)
     check_free(domain, local)
     checked = check_targets(targets)
+    check_expiry(expires_at, at)
     address = f"{local}@{domain.name}"
     with transaction.atomic():
-        # Locks out a mailbox of the same address, and a second half of a loop.
-        list(Domain.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
+        _lock_domains()
         home = Domain.objects.filter(pk=domain.pk).first()
         if home is None:
             raise DomainGone(domain.name)
@@ -80,6 +101,7 @@ def create(
                     address=address,
                     targets=checked,
                     note=note.strip(),
+                    expires_at=expires_at,
                     created_at=at,
                 )
         except IntegrityError:
@@ -89,26 +111,100 @@ def create(
             at=at,
             action="accounts.alias.created",
             subject=address,
-            detail={"targets": checked},
+            detail={"targets": checked, "expires_at": _iso(expires_at)},
         )
         _tell(alias, at)
     return alias
 
 
-def delete(*, alias: Alias, by: Operator | None, at: datetime.datetime) -> None:
-    """Deleting twice is one deletion."""
+def edit(
+    *,
+    alias: Alias,
+    revision: int,
+    targets: Iterable[str],
+    note: str,
+    expires_at: datetime.datetime | None,
+    by: Operator | None,
+    at: datetime.datetime,
+) -> Alias:
+    """Where it leads, until when, and what is said about it. `revision` is the one that the
+    operator saw. AliasGone, AliasEditedMeanwhile, and the refusals of `create` but the address's.
+    """
+    checked = check_targets(targets)
+    new: dict[str, Any] = {"targets": checked, "note": note.strip(), "expires_at": expires_at}
     with transaction.atomic():
-        row = Alias.objects.select_related("domain").filter(pk=alias.pk).first()
-        if row is None or not Alias.objects.filter(pk=row.pk).delete()[0]:
-            return
+        _lock_domains()
+        row = _locked(alias.pk)
+        if row is None:
+            raise AliasGone(alias.address)
+        if row.revision != revision:
+            raise AliasEditedMeanwhile
+        before = {name: getattr(row, name) for name in new}
+        changed = [name for name in new if new[name] != before[name]]
+        if not changed:
+            return row
+        if "expires_at" in changed:
+            check_expiry(expires_at, at)
+        if "targets" in changed:
+            check_loop(row.address, checked)
+        for name in changed:
+            setattr(row, name, new[name])
+        row.revision += 1
+        row.save(update_fields=[*changed, "revision"])
         audit.record(
             by=by,
             at=at,
-            action="accounts.alias.deleted",
+            action="accounts.alias.edited",
             subject=row.address,
-            detail={"targets": row.targets},
+            detail={
+                when: {name: _iso(values[name]) for name in changed}
+                for when, values in (("before", before), ("after", new))
+            },
         )
-        _tell(row, at)
+        if "targets" in changed:
+            _tell(row, at)
+    return row
+
+
+def delete(*, alias: Alias, by: Operator | None, at: datetime.datetime) -> None:
+    """Deleting twice is one deletion."""
+    with transaction.atomic():
+        row = _locked(alias.pk)
+        if row is not None:
+            _delete(row, "accounts.alias.deleted", by, at)
+
+
+def due(at: datetime.datetime) -> QuerySet[Alias]:
+    """Those whose time is over."""
+    return Alias.objects.filter(expires_at__lte=at).order_by("expires_at")
+
+
+def expire(pk: int, *, at: datetime.datetime) -> None:
+    """Delete one, by nobody; nothing when it was extended or deleted meanwhile."""
+    with transaction.atomic():
+        row = _locked(pk)
+        if row is not None and row.expires_at is not None and row.expires_at <= at:
+            _delete(row, "accounts.alias.expired", None, at)
+
+
+def _delete(row: Alias, action: str, by: Operator | None, at: datetime.datetime) -> None:
+    Alias.objects.filter(pk=row.pk).delete()
+    audit.record(by=by, at=at, action=action, subject=row.address, detail={"targets": row.targets})
+    _tell(row, at)
+
+
+def _locked(pk: int) -> Alias | None:
+    rows = Alias.objects.select_for_update(of=("self",)).select_related("domain")
+    return rows.filter(pk=pk).first()
+
+
+def _lock_domains() -> None:
+    """Locks out a mailbox of the same address, and a second half of a loop."""
+    list(Domain.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
+
+
+def _iso(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime.datetime) else value
 
 
 def check_targets(targets: Iterable[str]) -> list[str]:

@@ -4,9 +4,13 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from accounts import expiry, importing
+from accounts import aliases, expiry, importing
 from accounts import flags as _flags
-from accounts.models import AccountImport, Mailbox, WeaknessAudit
+from accounts.models import AccountImport, Alias, Mailbox, WeaknessAudit
+
+
+def aliases_expired(at: datetime) -> "QuerySet[Alias]":
+    return aliases.due(at)
 
 
 def expired(at: datetime) -> "QuerySet[Mailbox]":

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import aliases, domains
 from accounts.forms_closing import LastDayField
-from accounts.models import Domain, MailboxState
+from accounts.models import Alias, Domain, MailboxState
 from accounts.refusals import ReasonsRefusal, SeveralRefused
 from core.errors import Refusal
 
@@ -150,7 +150,29 @@ class NewDomainForm(forms.Form):
     note = forms.CharField(label=_("Remark"), required=False, max_length=500)
 
 
-class NewAliasForm(forms.Form):
+class AliasForm(forms.Form):
+    targets = forms.CharField(
+        label=_("Goes to"),
+        max_length=40_000,
+        help_text=_("One address a line, of this server or of another."),
+        widget=forms.Textarea(attrs={"rows": 4, "autocapitalize": "none", "spellcheck": "false"}),
+    )
+    expires_at = LastDayField(
+        label=_("Only until"),
+        help_text=_("The alias is deleted by itself when this day is over. Empty: it stays."),
+    )
+    note = forms.CharField(label=_("Remark"), required=False, max_length=1000)
+
+    def clean_targets(self) -> list[str]:
+        text: str = self.cleaned_data["targets"]
+        return [part for line in text.splitlines() for part in line.replace(",", " ").split()]
+
+
+class EditAliasForm(AliasForm):
+    revision = forms.IntegerField(widget=forms.HiddenInput)
+
+
+class NewAliasForm(AliasForm):
     local_part = forms.CharField(
         label=_("Name before the @"),
         max_length=320,
@@ -161,21 +183,10 @@ class NewAliasForm(forms.Form):
     domain = forms.ModelChoiceField(
         label=_("Domain"), queryset=Domain.objects.all(), empty_label=None
     )
-    targets = forms.CharField(
-        label=_("Goes to"),
-        max_length=40_000,
-        help_text=_("One address a line, of this server or of another."),
-        widget=forms.Textarea(attrs={"rows": 4, "autocapitalize": "none", "spellcheck": "false"}),
-    )
-    note = forms.CharField(label=_("Remark"), required=False, max_length=1000)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
-
-    def clean_targets(self) -> list[str]:
-        text: str = self.cleaned_data["targets"]
-        return [part for line in text.splitlines() for part in line.replace(",", " ").split()]
 
 
 class FilterForm(forms.Form):
@@ -224,9 +235,18 @@ def new_domain(form: NewDomainForm, **given: Any) -> Domain | None:
         return None
 
 
-def new_alias(form: NewAliasForm, **given: Any) -> Any:
+def new_alias(form: NewAliasForm, **given: Any) -> Alias | None:
+    """As new_domain."""
     try:
         return aliases.create(**form.cleaned_data, **given)
+    except Refusal as refusal:
+        add_refusal(form, refusal)
+        return None
+
+
+def edit_alias(form: EditAliasForm, alias: Alias, **given: Any) -> Alias | None:
+    try:
+        return aliases.edit(alias=alias, **form.cleaned_data, **given)
     except Refusal as refusal:
         add_refusal(form, refusal)
         return None

@@ -5,9 +5,14 @@ from contextlib import suppress
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import expiry, flags, importing, weakness
+from accounts import aliases, expiry, flags, importing, weakness
 from accounts.models import AccountImport, WeaknessAudit
 from core import leases
+
+
+@shared_task(name="accounts.expire_alias", ignore_result=True)
+def expire_alias(pk: int) -> None:
+    aliases.expire(pk, at=timezone.now())
 
 
 @shared_task(name="accounts.expire", ignore_result=True)

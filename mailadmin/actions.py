@@ -13,6 +13,8 @@ from core.models import AuditEvent
 WORDS = {
     "accounts.alias.created": _("Alias made"),
     "accounts.alias.deleted": _("Alias removed"),
+    "accounts.alias.edited": _("Alias changed"),
+    "accounts.alias.expired": _("Alias removed when its time was over"),
     "accounts.audit.done": _("Audit of passwords done"),
     "accounts.audit.started": _("Audit of passwords started"),
     "accounts.audit.stopped": _("Audit of passwords stopped by somebody"),
