@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import staleness, states
-from accounts.models import Evidence, Flag, LastUse, Mailbox, WeaknessVerdict
+from accounts.models import Evidence, Flag, FlagKind, LastUse, Mailbox, WeaknessVerdict
 from core import audit
 from core.errors import Refusal
 from core.models import Operator
@@ -58,6 +58,17 @@ def refresh(*, at: datetime, mailboxes: Collection[int] | None = None) -> int:
         count += _refresh_chunk(rows, watched, at)
     Flag.objects.filter(mailbox__state=states.ERASED).delete()
     return count
+
+
+def listed(at: datetime, *, set_aside: bool = False) -> QuerySet[Flag]:
+    """Flags that count now, or those that were set aside. What an account did that was suspended
+    since the last refresh counts no more."""
+    rows = Flag.objects.exclude(exempt_at=None) if set_aside else Flag.objects.standing(at)
+    if set_aside:
+        rows = rows.filter(Q(exempt_until=None) | Q(exempt_until__gt=at))
+    return rows.filter(
+        Q(mailbox__state=states.ACTIVE) | Q(kind=FlagKind.WEAK) & ~Q(mailbox__state=states.ERASED)
+    )
 
 
 def exempt(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from accounts.pages import aliases, closing, domains, importing, invitations, mailboxes
+from accounts.pages import aliases, closing, domains, flags, importing, invitations, mailboxes
 
 app_name = "accounts"
 urlpatterns = [
@@ -31,11 +31,17 @@ urlpatterns = [
     path("<int:pk>/invite/withdraw/", invitations.withdraw, name="invitation_withdraw"),
     path("invitation/<str:secret>/", invitations.invitation, name="invitation"),
     path("invitation/<str:secret>/check/", invitations.check, name="invitation_check"),
+    path("flags/", flags.index, name="flags"),
+    path("flags/selected/", flags.selected, name="flags_selected"),
+    path("flags/audit/", flags.audit, name="audit"),
+    path("flags/audit/start/", flags.audit_start, name="audit_start"),
+    path("flags/audit/stop/", flags.audit_stop, name="audit_stop"),
     path("domains/", domains.index, name="domains"),
     path("domains/<int:pk>/", domains.domain, name="domain"),
     path("domains/<int:pk>/edit/", domains.edit, name="domain_edit"),
     path("domains/<int:pk>/remove/", domains.remove, name="domain_remove"),
     path("aliases/", aliases.index, name="aliases"),
     path("aliases/new/", aliases.new, name="alias_new"),
+    path("aliases/<int:pk>/edit/", aliases.edit, name="alias_edit"),
     path("aliases/<int:pk>/delete/", aliases.delete, name="alias_delete"),
 ]

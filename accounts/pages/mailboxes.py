@@ -19,7 +19,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import addresses, bulk, exporting, lifecycle, passwords, rules, states
+from accounts import (
+    addresses,
+    bulk,
+    exporting,
+    flag_words,
+    lifecycle,
+    passwords,
+    rules,
+    states,
+    usage,
+)
 from accounts.forms import (
     EditMailboxForm,
     FilterForm,
@@ -44,7 +54,8 @@ def mailboxes(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET)
     form.is_valid()
     chosen = form.cleaned_data
-    page = page_of(filtered_by(chosen), request.GET, order=chosen.get("sort") or "address")
+    order = chosen.get("sort") or "address"
+    page = page_of(usage.sortable(filtered_by(chosen), order), request.GET, order=order)
     filtered = any(chosen.get(name) for name in ("q", "domain", "state"))
     context = {
         "form": form,
@@ -125,7 +136,7 @@ def name_check(request: HttpRequest) -> HttpResponse:
         try:
             local = lifecycle.check_local_part(text, domain)
             context["address"] = f"{local}@{domain.unicode_name}"
-            lifecycle.check_free(domain, local)
+            lifecycle.check_free(domain, local, at=timezone.now())
         except AddressRefused as refused:
             context["problems"] = refused.sentences
         except AddressTaken as taken:
@@ -173,10 +184,14 @@ def show_mailbox(
     request: HttpRequest, row: Mailbox, *, status: int = 200, **more: Any
 ) -> HttpResponse:
     """A mailbox's page; `more` has a form that goes back with what is wrong in it."""
+    uses = usage.shown(row)
     context = {
         "mailbox": row,
+        "uses": uses,
+        "any_evidence": any(use.since or use.at for use in uses),
         "suspend_form": SuspendForm(),
         "close_form": CloseForm(),
+        "flags": flag_words.of_mailbox(row, at=timezone.now()),
         "test_token": addresses.test_token(row.local_part),
         **more,
     }

@@ -1,0 +1,180 @@
+"""The page of flags: what speaks against accounts, worked as a list; the audit of passwords."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import flag_words, flags, guessing, weakness
+from accounts.forms import add_refusal
+from accounts.forms_flags import ExemptForm
+from accounts.models import Flag, FlagKind, WeaknessAudit
+from accounts.pages.mailboxes import BULK, NONE_APPLIES, _number
+from core.access import requires
+from core.errors import Refusal
+from core.paging import SIZE, Page
+
+LOOKS = {WeaknessAudit.RUNNING: "busy", WeaknessAudit.DONE: "ok", WeaknessAudit.STOPPED: "idle"}
+SET_ASIDE = "set_aside"
+
+
+@require_GET
+@requires("accounts.view")
+def index(request: HttpRequest) -> HttpResponse:
+    at = timezone.now()
+    kind = request.GET.get("kind", "")
+    set_aside = kind == SET_ASIDE
+    rows = flags.listed(at, set_aside=set_aside)
+    if kind in FlagKind.values:
+        rows = rows.filter(kind=kind)
+    page = _page(rows.select_related("mailbox", "exempt_by"), request)
+    counts = dict(flags.listed(at).order_by().values_list("kind").annotate(Count("pk")))
+    aside = flags.listed(at, set_aside=True).count()
+    context: dict[str, Any] = {
+        "page": page,
+        "rows": [flag_words.row_of(flag) for flag in page],
+        "kind": kind,
+        "set_aside": set_aside,
+        "kinds": [
+            {"value": value, "label": label, "count": counts.get(value, 0)}
+            for value, label in FlagKind.choices
+        ],
+        "all": sum(counts.values()),
+        "aside": aside,
+        **_audit_context(),
+    }
+    return render(request, "accounts/flags.html", context)
+
+
+@require_GET
+@requires("accounts.view")
+def audit(request: HttpRequest) -> HttpResponse:
+    """The audit's card, which asks for itself while it runs."""
+    return render(request, "accounts/_audit.html", _audit_context())
+
+
+@require_POST
+@requires("accounts.manage")
+def audit_start(request: HttpRequest) -> HttpResponse:
+    try:
+        weakness.start(by=request.user, at=timezone.now())
+    except Refusal as refusal:
+        messages.error(request, refusal.sentence)
+    return redirect("accounts:flags")
+
+
+@require_POST
+@requires("accounts.manage")
+def audit_stop(request: HttpRequest) -> HttpResponse:
+    try:
+        weakness.stop(by=request.user, at=timezone.now())
+    except Refusal as refusal:
+        messages.error(request, refusal.sentence)
+    return redirect("accounts:flags")
+
+
+@require_POST
+@requires("accounts.manage")
+def selected(request: HttpRequest) -> HttpResponse:
+    """Do to what was ticked: asks first, with the names."""
+    back = _back(request)
+    verb = request.POST.get("verb", "")
+    ids = [pk for pk in map(_number, request.POST.getlist("flag")) if pk]
+    ticked = Flag.objects.select_related("mailbox").filter(pk__in=ids[:SIZE])
+    rows = list(ticked.order_by("mailbox__address", "kind"))
+    if not rows:
+        messages.warning(request, _("Nothing was changed: tick the accounts first."))
+        return redirect(back)
+    if verb == "exempt":
+        return _exempt(request, rows, back)
+    if verb == "count":
+        for flag in rows:
+            flags.unexempt(flag=flag, by=request.user, at=timezone.now())
+        return redirect(back)
+    if verb not in ("suspend", "close"):
+        return redirect(back)
+    boxes = list({flag.mailbox.pk: flag.mailbox for flag in rows}.values())
+    applies = [mailbox for mailbox in boxes if mailbox.may(verb)]
+    if not applies:
+        messages.warning(request, NONE_APPLIES[verb])
+        return redirect(back)
+    context = {
+        "verb": verb,
+        "applies": applies,
+        "left_out": len(boxes) - len(applies),
+        "form": BULK[verb][1](),
+        "back": back,
+    }
+    return render(request, "accounts/selected.html", context)
+
+
+def _exempt(request: HttpRequest, rows: list[Flag], back: str) -> HttpResponse:
+    form = ExemptForm(request.POST if request.POST.get("sure") else None)
+    if form.is_bound and form.is_valid():
+        try:
+            for flag in rows:
+                flags.exempt(flag=flag, **form.cleaned_data, by=request.user, at=timezone.now())
+        except Refusal as refusal:
+            add_refusal(form, refusal)
+        else:
+            text = ngettext(
+                "%(count)d flag is set aside.", "%(count)d flags are set aside.", len(rows)
+            )
+            messages.success(request, text % {"count": len(rows)})
+            return redirect(back)
+    context = {"rows": [flag_words.row_of(flag) for flag in rows], "form": form, "back": back}
+    status = 422 if form.errors else 200
+    return render(request, "accounts/flags_exempt.html", context, status=status)
+
+
+def _audit_context() -> dict[str, Any]:
+    found = weakness.latest()
+    if found is None:
+        return {"audit": None, "most": guessing.MOST}
+    return {
+        "audit": found,
+        "look": LOOKS[found.state],
+        "running": found.state == WeaknessAudit.RUNNING,
+        "percent": min(100, found.looked_at * 100 // found.total) if found.total else 100,
+        "most": guessing.MOST,
+    }
+
+
+def _page(rows: "QuerySet[Flag]", request: HttpRequest) -> Page:
+    """By risk, the highest first, then by age: keys are "risk-id"."""
+    backwards = bool(request.GET.get("before")) and not request.GET.get("after")
+    key = request.GET.get("before" if backwards else "after", "")
+    risk, _dash, pk = key.partition("-")
+    known = risk in ("1", "2", "3") and pk.isascii() and pk.isdigit() and len(pk) < 19
+    if known and backwards:
+        rows = rows.filter(Q(risk__gt=int(risk)) | Q(risk=int(risk), pk__lt=int(pk)))
+    elif known:
+        rows = rows.filter(Q(risk__lt=int(risk)) | Q(risk=int(risk), pk__gt=int(pk)))
+    backwards = backwards and known
+    order = ("risk", "-pk") if backwards else ("-risk", "pk")
+    found = list(rows.order_by(*order)[: SIZE + 1])
+    more = len(found) > SIZE
+    found = found[:SIZE]
+    if backwards:
+        found.reverse()
+    first = f"{found[0].risk}-{found[0].pk}" if found else None
+    last = f"{found[-1].risk}-{found[-1].pk}" if found else None
+    return Page(
+        rows=found,
+        next=last if (more or backwards) else None,
+        previous=first if (more if backwards else known) else None,
+    )
+
+
+def _back(request: HttpRequest) -> str:
+    url = request.POST.get("next", "")
+    ours = url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()})
+    return url if ours else reverse("accounts:flags")
