@@ -104,8 +104,10 @@ def test_no_link_is_followed(host: FakeHost, tmp_path: Path) -> None:
 def test_its_last_login_is_forgotten(host: FakeHost) -> None:
     with sqlite3.connect(host.layout.last_login_db) as database:
         database.execute("INSERT INTO last_login VALUES (?, 5), ('bert@example.test', 6)", (ANNA,))
+        database.execute("INSERT INTO last_use VALUES (?, 'imap', 5)", (ANNA,))
     erasure.erase(host, address=ANNA)
     with sqlite3.connect(host.layout.last_login_db) as database:
         assert database.execute("SELECT userid FROM last_login").fetchall() == [
             ("bert@example.test",)
         ]
+        assert database.execute("SELECT userid FROM last_use").fetchall() == []
