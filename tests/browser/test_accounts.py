@@ -6,7 +6,7 @@ import re
 import pytest
 
 from accounts import hashing
-from accounts.models import Mailbox
+from accounts.models import Domain, Mailbox
 from tests.browser.world import PASSWORD
 
 
@@ -57,6 +57,34 @@ def test_the_page_makes_a_password_that_is_stored_as_it_was_shown(
     stored = Mailbox.objects.get(local_part="zoe")
     assert hashing.matches(stored.password, shown)
     assert shown not in page.content() and shown not in page.url
+    assert not watch.problems
+
+
+def test_the_page_makes_what_the_strictest_domain_takes(browse, base, world, sign_in, watch):
+    Domain.objects.update(password_rule="own", least_length=64, least_score=4)
+    page = browse()
+    sign_in(page)
+    page.goto(base + "/accounts/new/")
+    page.get_by_text("At least 64 characters").wait_for()
+    page.get_by_label("Name before the @").fill("zoe")
+    page.get_by_role("button", name="Make one for me").click()
+    page.get_by_text("Good: nothing speaks against it.").wait_for()
+    assert len(page.get_by_label("Password", exact=True).input_value()) >= 64
+    assert not watch.problems
+
+
+def test_a_domain_is_given_its_limits(browse, base, world, sign_in, watch):
+    domain = Domain.objects.get(name="example.test")
+    page = browse(width=360)
+    sign_in(page)
+    page.goto(base + "/accounts/domains/")
+    page.get_by_role("link", name="example.test", exact=True).click()
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Mailboxes at most").fill("7")
+    page.get_by_label("Passwords").select_option("long")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("of 7 at most").wait_for()
+    page.get_by_text("15 characters").first.wait_for()
     assert not watch.problems
 
 

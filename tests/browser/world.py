@@ -67,6 +67,8 @@ class World:
             "/certificates/new/",
             "/accounts/new/",
             "/accounts/domains/",
+            f"/accounts/domains/{self.mailbox.domain_id}/",
+            f"/accounts/domains/{self.mailbox.domain_id}/edit/",
             "/accounts/aliases/",
             "/accounts/aliases/new/",
             f"/accounts/{self.mailbox.pk}/",
