@@ -39,7 +39,7 @@ from accounts.forms import (
     add_refusal,
 )
 from accounts.forms_closing import CloseForm
-from accounts.models import Domain, Mailbox
+from accounts.models import Domain, Erasure, Mailbox
 from accounts.models.mailboxes import MailboxQuerySet
 from accounts.refusals import AddressRefused, AddressTaken
 from accounts.sentences import say_all
@@ -191,6 +191,9 @@ def show_mailbox(
         "any_evidence": any(use.since or use.at for use in uses),
         "suspend_form": SuspendForm(),
         "close_form": CloseForm(),
+        "erasure": Erasure.objects.filter(address=row.address).last()
+        if row.state == states.ERASED
+        else None,
         "flags": flag_words.of_mailbox(row, at=timezone.now()),
         "test_token": addresses.test_token(row.local_part),
         **more,

@@ -268,8 +268,11 @@ def test_erasing_asks_who_it_is_then_for_the_address(signed_in: Client, closed: 
     page = signed_in.post(url("erase", closed), given, follow=True)
     closed.refresh_from_db()
     assert closed.state == states.ERASED
-    assert page.status_code == 200
     assert url("erase", closed) not in page.content.decode()
+    assert "not deleted from the host yet" in page.content.decode()
+    Erasure.objects.update(state=Erasure.DONE, done_at=AT)
+    page = signed_in.get(url("mailbox", closed))
+    assert "was deleted from the host" in page.content.decode()
 
 
 def test_an_active_account_is_not_erased_by_its_address(signed_in: Client, anna: Any) -> None:
