@@ -56,6 +56,7 @@ class MailboxOut(Schema):
     refuses_mail: bool
     expires_at: datetime | None = Field(description="a temporary one is suspended then")
     kept_until: datetime | None = Field(description="a closing one's mail is kept until then")
+    last_used_at: datetime | None = Field(description="by IMAP, POP3 or SMTP, as far as known")
     password_set_at: datetime
     created_at: datetime
     revision: int

@@ -10,6 +10,7 @@ from accounts import aliases, domains
 from accounts.forms_closing import LastDayField
 from accounts.models import Alias, Domain, MailboxState
 from accounts.refusals import ReasonsRefusal, SeveralRefused
+from accounts.usage import BY_LAST_USE
 from core.errors import Refusal
 
 
@@ -197,6 +198,8 @@ class FilterForm(forms.Form):
         ("-address", _("Address, Z to A")),
         ("-id", _("Newest first")),
         ("id", _("Oldest first")),
+        (f"-{BY_LAST_USE}", _("Used last first")),
+        (BY_LAST_USE, _("Longest unused first")),
     ]
 
     q = forms.CharField(
