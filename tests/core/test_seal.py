@@ -102,3 +102,17 @@ def test_a_command_holds_what_its_user_may_read(data: Path) -> None:
     assert not list(seal.held())
     with pytest.raises(seal.KeyNotHeld):
         seal.seal_for_signer(b"a passphrase", context="anything")
+
+
+def test_what_the_web_takes_for_the_worker_only_the_worker_opens(data: Path) -> None:
+    seal.load("web", data)
+    blob = seal.seal_for_worker(b"a file with passwords", context="import 1")
+    with pytest.raises(seal.KeyNotHeld):
+        seal.open_as_worker(blob, context="import 1")
+    seal.load("work", data)
+    assert seal.open_as_worker(blob, context="import 1") == b"a file with passwords"
+    with pytest.raises(seal.SealBroken):
+        seal.open_as_worker(blob, context="import 2")
+    seal.load("sign", data)
+    with pytest.raises(seal.KeyNotHeld):
+        seal.open_as_worker(blob, context="import 1")
