@@ -1,9 +1,12 @@
 """Flags as rows: found, kept, set aside, gone; their page, their API, their command."""
 
 import datetime
+import io
+import json
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from accounts import flags, lifecycle
@@ -238,3 +241,13 @@ def test_the_api_lists_and_sets_aside(client: Any, owner: Any, flagged: Flag) ->
     assert done.json()["exempt_reason"] == "floor 2"
     assert client.get("/api/v1/flags?kind=test_named", **said).json()["items"] == []
     assert client.delete(url, **said).json()["exempt_at"] is None
+
+
+def test_the_command_lists_them(scanner: Mailbox) -> None:
+    said = io.StringIO()
+    call_command("flags", "--json", "--refresh", "--kind", "test_named", stdout=said)
+    (found,) = json.loads(said.getvalue())["flags"]
+    assert (found["address"], found["kind"]) == ("scan-2@example.test", "test_named")
+    said = io.StringIO()
+    call_command("flags", stdout=said)
+    assert "“scan” in its name looks like an account for a test." in said.getvalue()

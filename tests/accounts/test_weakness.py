@@ -1,12 +1,15 @@
 """The audit of passwords: what it finds, that it goes on where it was, that it stays polite."""
 
 import datetime
+import io
+import json
 import os
 import threading
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from django.core.management import call_command
 
 from accounts import flags, guessing, lifecycle, weakness
 from accounts.models import Flag, Mailbox, WeaknessAudit, WeaknessVerdict
@@ -222,3 +225,23 @@ def counted(monkeypatch: Any, real: Any = guessing.fits) -> list[str]:
 
     monkeypatch.setattr(guessing, "fits", fits)
     return tried
+
+
+def test_the_command_goes_to_the_end_and_says_what_was_found(domain: Any) -> None:
+    mailbox(domain, "test", HASHES["argon2id"])
+    mailbox(domain, "anna", HASHES["md5"].replace("T2S", "T2T"))
+    said = io.StringIO()
+    call_command("audit_passwords", "--json", stdout=said)
+    assert json.loads(said.getvalue()) == {
+        "state": "done",
+        "accounts": 2,
+        "found": 1,
+        "weak": [{"address": "test@example.test", "reason": "equals_name"}],
+    }
+
+
+def test_the_command_takes_up_the_audit_that_was_left(anna: Mailbox) -> None:
+    audit = weakness.start(by=None, at=AT)
+    call_command("audit_passwords", stdout=io.StringIO())
+    audit.refresh_from_db()
+    assert (audit.state, WeaknessAudit.objects.count()) == ("done", 1)
