@@ -1,4 +1,6 @@
-"""Pages of aliases: the list, a new one, deleting."""
+"""Pages of aliases: the list, a new one, editing, deleting."""
+
+from typing import Any
 
 from django.contrib import messages
 from django.db.models import Q
@@ -9,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import addresses, aliases
-from accounts.forms import NewAliasForm, new_alias
+from accounts.forms import EditAliasForm, NewAliasForm, edit_alias, new_alias
 from accounts.models import Alias, Domain
 from core.access import requires
 from core.paging import page_of
@@ -23,12 +25,30 @@ def index(request: HttpRequest) -> HttpResponse:
     if text:
         word = addresses.search_form(text)
         rows = rows.filter(Q(address__contains=word) | Q(targets__icontains=word))
+    page = page_of(rows, request.GET, order="address")
     context = {
-        "page": page_of(rows, request.GET, order="address"),
+        "page": page,
+        "shown": _shown(page.rows),
         "q": text,
         "any_domain": Domain.objects.exists(),
     }
     return render(request, "accounts/aliases.html", context)
+
+
+def _shown(rows: list[Alias]) -> list[tuple[Alias, list[tuple[str, bool]]]]:
+    """Each with its targets, and whether mail to a target leaves our domains."""
+    named = {target.rpartition("@")[2] for alias in rows for target in alias.targets}
+    ours = set(Domain.objects.filter(name__in=named).values_list("name", flat=True))
+    return [
+        (
+            alias,
+            [
+                (addresses.unicode_address(target), target.rpartition("@")[2] not in ours)
+                for target in alias.targets
+            ],
+        )
+        for alias in rows
+    ]
 
 
 @require_http_methods(["GET", "POST"])
@@ -46,6 +66,24 @@ def new(request: HttpRequest) -> HttpResponse:
             return redirect("accounts:aliases")
     context = {"form": form, "any_domain": Domain.objects.exists()}
     return render(request, "accounts/alias_new.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@requires("accounts.manage")
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    alias = get_object_or_404(Alias, pk=pk)
+    initial = {
+        "targets": "\n".join(alias.unicode_targets),
+        "expires_at": alias.expires_at,
+        "note": alias.note,
+        "revision": alias.revision,
+    }
+    form = EditAliasForm(request.POST or None, initial=initial)
+    given: dict[str, Any] = {"alias": alias, "by": request.user, "at": timezone.now()}
+    if request.method == "POST" and form.is_valid() and edit_alias(form, **given):
+        messages.success(request, _("Saved."))
+        return redirect("accounts:aliases")
+    return render(request, "accounts/alias_edit.html", {"form": form, "alias": alias})
 
 
 @require_POST

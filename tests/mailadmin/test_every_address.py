@@ -46,6 +46,11 @@ API = "api/v1/"
 
 # What a call needs. A call that is new belongs here.
 CALLS = {
+    "GET /aliases": "accounts.view",
+    "POST /aliases": "accounts.manage",
+    "DELETE /aliases/{address}": "accounts.manage",
+    "GET /aliases/{address}": "accounts.view",
+    "PATCH /aliases/{address}": "accounts.manage",
     "GET /authorities": "ca.view",
     "POST /authorities": "ca.manage",
     "POST /authorities/import": "ca.manage",
