@@ -69,6 +69,7 @@ class World:
             "/accounts/domains/",
             f"/accounts/domains/{self.mailbox.domain_id}/",
             f"/accounts/domains/{self.mailbox.domain_id}/edit/",
+            "/accounts/flags/",
             "/accounts/aliases/",
             "/accounts/aliases/new/",
             f"/accounts/{self.mailbox.pk}/",
