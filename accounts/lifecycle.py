@@ -345,13 +345,13 @@ def check_free(
     is still on the host.
     """
     address = f"{local}@{domain.name}"
+    if Erasure.objects.filter(address=address, state=Erasure.WAITING).exists():
+        raise AddressTaken(address, "erasing")
     found = Mailbox.objects.filter(address=address).values_list("state", "state_since").first()
     if found:
         state, since = found
         if state != states.ERASED:
             raise AddressTaken(address, "mailbox")
-        if Erasure.objects.filter(address=address, state=Erasure.WAITING).exists():
-            raise AddressTaken(address, "erasing")
         if not insist and (at is None or since + HANDED_ON_AFTER > at):
             raise AddressTaken(address, "erased")
     if Alias.objects.filter(address=address).exists():
