@@ -26,7 +26,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
 
 from accounts import api as accounts
-from accounts import api_aliases, api_closing, api_domains, api_flags, api_importing
+from accounts import api_aliases, api_closing, api_domains, api_flags, api_importing, api_usage
 from ca import api as ca
 from core.api_auth import SCOPES, ScopeMissing, Token
 from core.errors import Refusal
@@ -141,6 +141,7 @@ for router in (
     api_importing.router,
     api_domains.router,
     api_flags.router,
+    api_usage.router,
     deploy.router,
 ):
     api.add_router("", router)

@@ -11,6 +11,7 @@ from accounts.usage import Use
 from core.models import AuditEvent
 from core.paging import page_of
 from tests.accounts.conftest import AT, GOOD, HOST
+from tests.accounts.test_api import Api
 
 pytestmark = pytest.mark.django_db
 
@@ -139,3 +140,14 @@ def test_the_list_takes_the_order(client, owner, anna):
         found = client.get(reverse("accounts:mailboxes"), {"sort": order}).content.decode()
         assert anna.address in found
         assert f'value="{order}" selected' in found
+
+
+def test_the_api_tells_each_protocol(anna, owner):
+    record((anna.address, "imap", day(2)))
+    api = Api(owner, "accounts:read")
+    found = api("get", f"/mailboxes/{anna.address}/uses").json()
+    assert [each["protocol"] for each in found] == ["imap", "pop3", "smtp"]
+    assert [bool(each["at"]) for each in found] == [True, False, False]
+    assert [bool(each["since"]) for each in found] == [True, True, False]
+    assert api("get", f"/mailboxes/{anna.address}").json()["last_used_at"]
+    assert Api(owner, "accounts:write")("get", f"/mailboxes/{anna.address}/uses").status_code == 403
