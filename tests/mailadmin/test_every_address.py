@@ -109,6 +109,7 @@ CALLS = {
     "POST /mailboxes/{address}/reopen": "accounts.manage",
     "POST /mailboxes/{address}/resume": "accounts.manage",
     "POST /mailboxes/{address}/suspend": "accounts.manage",
+    "GET /mailboxes/{address}/uses": "accounts.view",
     "GET /me": None,
     "GET /profiles": "ca.view",
     "POST /profiles": "ca.manage",
