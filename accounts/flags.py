@@ -32,6 +32,8 @@ _COLUMNS = (
     "domain__host", "password",
 )  # fmt: skip
 
+_FOUND = ("mailbox", "kind", "since", "evidence", "sure", "risk")
+
 
 class ExemptionRefused(Refusal):
     """A flag is set aside with a reason, and not until a day that is past."""
