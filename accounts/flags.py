@@ -153,7 +153,10 @@ def _refresh_chunk(
     guessed = WeaknessVerdict.objects.filter(mailbox__in=ids).exclude(reason="")
     weak = {pk: (digest, reason) for pk, digest, reason in guessed.values_list(
         "mailbox_id", "digest", "reason")}  # fmt: skip
-    standing = {(flag.mailbox_id, flag.kind): flag for flag in Flag.objects.filter(mailbox__in=ids)}
+    standing = {
+        (flag.mailbox_id, flag.kind): flag
+        for flag in Flag.objects.filter(mailbox__in=ids).only(*_FOUND)
+    }
     new, changed = [], []
     count = 0
     for pk, address, created, set_at, state, owner, expires, host, password in rows:
