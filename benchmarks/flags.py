@@ -1,6 +1,6 @@
 """Flags over 100,000 accounts: the whole refresh, and its second round. The budget is 30 s.
 
-    .venv/bin/python benchmarks/flags.py [how many]
+    python -m benchmarks.flags [how many]
 
 Half of the accounts were used, every hundredth is named like a test, a third has an owner; their
 host is looked at since 200 days. In an SQLite database of its own.
@@ -14,11 +14,18 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
+
+from benchmarks import ca_console
 
 HOW_MANY = 100_000
 HOST = "7f1c2c9e-9f0e-4b53-9d55-0d7c0a3f5c11"
+
+
+def run() -> Iterator[str]:
+    """For `manage.py bench`, which has the settings of a console."""
+    return ca_console.apart("flags")
 
 
 def main() -> None:
@@ -30,7 +37,6 @@ def main() -> None:
 
 
 def measure(count: int) -> None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import django
 
     django.setup()

@@ -1,6 +1,6 @@
 """How long it takes to bring in accounts from a file, and how much memory.
 
-    .venv/bin/python benchmarks/import_accounts.py [--rows 100000] [--clear 200]
+    python -m benchmarks.import_accounts [--rows 100000] [--clear 200]
 
 Rows with hashes: the whole way of the command, from the file's bytes to the last outcome, on an
 empty SQLite database of its own. Rows with clear passwords: the same, against what the hashes alone
@@ -14,11 +14,18 @@ import hashlib
 import io
 import os
 import resource
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from benchmarks import ca_console
+
+
+def run() -> Iterator[str]:
+    """For `manage.py bench`, which has the settings of a console."""
+    return ca_console.apart("import_accounts")
 
 
 def main() -> None:
@@ -37,7 +44,6 @@ def say(line: str) -> None:
 
 
 def measure(rows: int, clear: int) -> None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import django
 
     django.setup()

@@ -14,11 +14,7 @@ class AliasQuerySet(models.QuerySet["Alias"]):
 
 
 class Alias(models.Model):
-    """An address without a mailbox; its mail goes to every address in `targets`.
-
-    With an empty `local_part` it is the domain's catch-all, `@example.test`: what no other address
-    of the domain takes.
-    """
+    """An address without a mailbox; its mail goes to every address in `targets`."""
 
     domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="+")
     local_part = models.CharField(max_length=64)

@@ -74,7 +74,6 @@ def test_the_page_makes_what_the_strictest_domain_takes(browse, base, world, sig
 
 
 def test_a_domain_is_given_its_limits(browse, base, world, sign_in, watch):
-    domain = Domain.objects.get(name="example.test")
     page = browse(width=360)
     sign_in(page)
     page.goto(base + "/accounts/domains/")
