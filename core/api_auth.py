@@ -14,18 +14,19 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import HttpBearer
 
-from core import audit
-from core.access import address_of
+from core import audit, roles
+from core.access import NotAllowed, address_of
 from core.models import ApiToken, Operator
 
-SCOPES = [
-    "ca:read",
-    "ca:issue",
-    "accounts:read",
-    "accounts:write",
-    "deploy:read",
-    "deploy:write",
-]
+# Each scope, and the permission without which its holder's role gives him nothing there.
+SCOPES = {
+    "ca:read": "ca.view",
+    "ca:issue": "ca.view",
+    "accounts:read": "accounts.view",
+    "accounts:write": "accounts.view",
+    "deploy:read": "deploy.view",
+    "deploy:write": "deploy.view",
+}
 
 PREFIX = "mla_"
 # `last_used_at` is written at most this often: reading must not turn into writing.
@@ -54,6 +55,8 @@ class Token(HttpBearer):
             return None
         if self.scope not in found.scopes:
             raise ScopeMissing(self.scope)
+        if not roles.may(found.operator, SCOPES[self.scope]):
+            raise NotAllowed(SCOPES[self.scope])
         if found.last_used_at is None or now - found.last_used_at > NOTE_USE_EVERY:
             ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
         found.operator.address = address_of(request)

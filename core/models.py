@@ -13,13 +13,20 @@ from core import roles
 class Operator(AbstractUser):
     """Somebody who signs in to the console. `address` is set on the instance by `core.access`."""
 
-    role = models.CharField(_("role"), max_length=10, choices=roles.CHOICES, default=roles.VIEWER)
+    role = models.CharField(_("role"), max_length=14, choices=roles.CHOICES, default=roles.AUDITOR)
+    # Names of domains, for the roles `roles.IN_SCOPE`; the others see all.
+    domains = models.JSONField(_("domains"), default=list, blank=True)
     language = models.CharField(_("language"), max_length=10, blank=True)
 
     address = ""
 
     def may(self, permission: str) -> bool:
         return roles.may(self, permission)
+
+    @property
+    def scope(self) -> frozenset[str] | None:
+        """The names of the domains that exist for this operator; None is all there are."""
+        return frozenset(self.domains) if self.role in roles.IN_SCOPE else None
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):

@@ -53,7 +53,9 @@ def owner(db: None):  # type: ignore[no-untyped-def]
 def viewer(db: None):  # type: ignore[no-untyped-def]
     from core.models import Operator
 
-    return Operator.objects.create_user(username="viewer", password="only look 1234", role="viewer")
+    return Operator.objects.create_user(
+        username="viewer", password="only look 1234", role="auditor"
+    )
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ transaction; `Change.id` is the change id that `deploy` compares with what a hos
 """
 
 from accounts.models.aliases import Alias
+from accounts.models.app_passwords import AppPassword
 from accounts.models.changes import Change, ChangeKind
 from accounts.models.domains import Domain, PasswordRule
 from accounts.models.erasures import Erasure
-from accounts.models.flags import Flag, FlagKind, WeaknessAudit, WeaknessVerdict
+from accounts.models.flags import Flag, FlagKind, FlagPolicy, WeaknessAudit, WeaknessVerdict
 from accounts.models.imports import AccountImport, ImportOutcome, ImportPart
 from accounts.models.invitations import Invitation
 from accounts.models.mailboxes import SEARCH, Mailbox, MailboxState, search_text
@@ -20,6 +21,7 @@ __all__ = [
     "SEARCH",
     "AccountImport",
     "Alias",
+    "AppPassword",
     "Change",
     "ChangeKind",
     "Domain",
@@ -27,6 +29,7 @@ __all__ = [
     "Evidence",
     "Flag",
     "FlagKind",
+    "FlagPolicy",
     "ImportOutcome",
     "ImportPart",
     "Invitation",

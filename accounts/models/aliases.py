@@ -6,9 +6,10 @@ from django.db import models
 
 from accounts import addresses
 from accounts.models.domains import Domain
+from accounts.models.scope import Scoped
 
 
-class AliasQuerySet(models.QuerySet["Alias"]):
+class AliasQuerySet(Scoped, models.QuerySet["Alias"]):  # type: ignore[misc]
     def on(self, host: str) -> AliasQuerySet:
         return self.filter(domain__host=host)
 

@@ -8,9 +8,12 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from accounts import addresses, states
+from accounts.models.scope import Scoped
 
 
-class DomainQuerySet(models.QuerySet["Domain"]):
+class DomainQuerySet(Scoped, models.QuerySet["Domain"]):  # type: ignore[misc]
+    domain_field = "name"
+
     def on(self, host: str) -> DomainQuerySet:
         """The domains of one host, by its uuid."""
         return self.filter(host=host)

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.mailboxes import Mailbox
+from accounts.models.scope import Scoped
 from core.leases import Leased, unheld
 from core.models import Operator
 
@@ -22,7 +23,9 @@ class FlagKind(models.TextChoices):
     NO_OWNER = "no_owner", _("Nobody looks after it")
 
 
-class FlagQuerySet(models.QuerySet["Flag"]):
+class FlagQuerySet(Scoped, models.QuerySet["Flag"]):  # type: ignore[misc]
+    domain_field = "mailbox__domain__name"
+
     def standing(self, at: datetime.datetime) -> FlagQuerySet:
         """Those nobody has set aside, or not for so long."""
         return self.filter(
@@ -44,6 +47,8 @@ class Flag(models.Model):
     evidence = models.JSONField(default=dict)
     sure = models.CharField(max_length=7, default="certain")
     risk = models.PositiveSmallIntegerField(default=1)
+    # When the account is suspended because of it, by the policy, once that was announced.
+    suspends_at = models.DateTimeField(null=True, blank=True)
     exempt_at = models.DateTimeField(null=True, blank=True)
     exempt_until = models.DateTimeField(null=True, blank=True)
     exempt_reason = models.CharField(max_length=500, blank=True, default="")
@@ -61,10 +66,35 @@ class Flag(models.Model):
         indexes = [
             models.Index(fields=["kind", "-risk", "id"], name="flag_kind_risk"),
             models.Index(fields=["-risk", "id"], name="flag_risk"),
+            models.Index(
+                fields=["suspends_at"],
+                name="flag_suspends",
+                condition=models.Q(suspends_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.mailbox_id} {self.kind}"
+
+
+class FlagPolicy(models.Model):
+    """The console's own answer to flags, one row at most; off unless somebody switched it on.
+
+    An account with a standing flag of one of `kinds` is announced to whom it concerns, and
+    suspended `notice_days` later if the flag still stands.
+    """
+
+    on = models.BooleanField(default=False)
+    kinds = models.JSONField(default=list)
+    notice_days = models.PositiveSmallIntegerField(default=14)
+    changed_by = models.ForeignKey(
+        Operator, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    changed_at = models.DateTimeField()
+    revision = models.PositiveIntegerField(default=1)
+
+    def __str__(self) -> str:
+        return "on" if self.on else "off"
 
 
 class WeaknessAuditQuerySet(models.QuerySet["WeaknessAudit"]):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import addresses, states
 from accounts.models.domains import Domain
+from accounts.models.scope import Scoped
 from core.search import Searchable, TextIndex, like
 
 
@@ -22,7 +23,7 @@ class MailboxState(models.TextChoices):
 SEARCH = TextIndex(table="accounts_mailbox", column="search_text")
 
 
-class MailboxQuerySet(Searchable, models.QuerySet["Mailbox"]):  # type: ignore[misc]
+class MailboxQuerySet(Searchable, Scoped, models.QuerySet["Mailbox"]):  # type: ignore[misc]
     text_index = SEARCH
 
     def present(self) -> MailboxQuerySet:
@@ -88,6 +89,9 @@ class Mailbox(models.Model):
     kept_until = models.DateTimeField(null=True, blank=True)
     # The newest of its `LastUse`s, for lists.
     last_used_at = models.DateTimeField(null=True, blank=True)
+    # What its mail takes on the host, as the host said at `used_at`; None is not known.
+    used_bytes = models.BigIntegerField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
     must_change_password = models.BooleanField(default=False)
     refuses_mail = models.BooleanField(default=False)
     name_reason = models.CharField(max_length=500, blank=True, default="")
@@ -103,6 +107,8 @@ class Mailbox(models.Model):
             models.Index(fields=["domain", "address"], name="mailbox_domain_address"),
             models.Index(fields=["state", "address"], name="mailbox_state_address"),
             models.Index(fields=["address", "search_text"], name="mailbox_search"),
+            models.Index(fields=["last_used_at", "id"], name="mailbox_last_used"),
+            models.Index(fields=["domain", "last_used_at", "id"], name="mailbox_domain_last_used"),
             models.Index(
                 fields=["expires_at"],
                 name="mailbox_expires",

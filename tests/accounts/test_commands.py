@@ -145,11 +145,11 @@ def test_close_and_erase(terminal: Terminal) -> None:
 
 
 def test_who_acts_is_in_the_log_and_needs_the_role(terminal: Terminal) -> None:
-    for name, role in (("olga", "operator"), ("ivan", "viewer")):
+    for name, role in (("olga", "administrator"), ("ivan", "auditor")):
         terminal.sql(
             "INSERT INTO core_operator (password, is_superuser, username, first_name, last_name,"
-            " email, is_staff, is_active, date_joined, role, language)"
-            " VALUES ('!', 0, ?, '', '', '', 0, 1, '2026-11-24', ?, '')",
+            " email, is_staff, is_active, date_joined, role, language, domains)"
+            " VALUES ('!', 0, ?, '', '', '', 0, 1, '2026-11-24', ?, '', '[]')",
             name,
             role,
         )

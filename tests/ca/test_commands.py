@@ -366,8 +366,8 @@ def test_a_passphrase_that_others_can_read_is_taken_with_a_warning(
 @on_sqlite
 def test_who_does_it_is_in_the_audit_log(terminal: Terminal, issuer) -> None:  # type: ignore[no-untyped-def]
     make = "from core.models import Operator as O; O.objects.create_user({!r}, role={!r})"
-    for name in ("viewer", "operator"):
-        assert terminal.run("shell", "--no-imports", "-c", make.format(name, name)).status == 0
+    for name, role in (("viewer", "auditor"), ("operator", "administrator")):
+        assert terminal.run("shell", "--no-imports", "-c", make.format(name, role)).status == 0
     named = ("--issuer", "Example Issuing", "--name", "mail5.example.test", "--out", "mail5")
     assert "Owner" in terminal.refuses("operator_may_not", "issue", *named, "--as", "viewer")
     assert "viewer" in terminal.refuses("operator_unknown", "issue", *named, "--as", "nobody")

@@ -122,9 +122,9 @@ def test_a_digest_reaches_everybody_who_can_act_in_their_language(
     viewer.email = "viewer@example.test"
     viewer.save()
     Operator.objects.create_user(
-        "mei", "mei@example.test", "correct horse 42", role="operator", language="zh-hant"
+        "mei", "mei@example.test", "correct horse 42", role="administrator", language="zh-hant"
     )
-    Operator.objects.create_user("nobody", "", "correct horse 42", role="operator")
+    Operator.objects.create_user("nobody", "", "correct horse 42", role="administrator")
     at = before(leaf, days=30)
     found = notices.collect(at=at)
     assert len(found) == 2

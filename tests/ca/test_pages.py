@@ -43,7 +43,7 @@ def as_viewer(viewer, client: Client) -> Client:  # type: ignore[no-untyped-def]
 
 @pytest.fixture
 def as_operator(db, client: Client) -> Client:  # type: ignore[no-untyped-def]
-    operator = Operator.objects.create_user("olga", password="long enough 42", role="operator")
+    operator = Operator.objects.create_user("olga", password="long enough 42", role="administrator")
     client.force_login(operator, backend="allauth.account.auth_backends.AuthenticationBackend")
     return client
 

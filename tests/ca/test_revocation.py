@@ -176,7 +176,7 @@ def test_a_viewer_cannot_revoke_nor_an_operator_an_authority(
     assert (
         b'data-dialog="revoke"' not in client.get(reverse("ca:certificate", args=[leaf.pk])).content
     )
-    owner.role = "operator"
+    owner.role = "administrator"
     owner.save()
     client.force_login(owner)
     answer = client.post(

@@ -547,7 +547,7 @@ def test_a_program_takes_the_signers_way(issuing, owner, viewer, now, client) ->
     assert refused.status_code == 422 and "12 characters" in refused.json()["detail"]
     assert call("POST", "/certificates/orders", {"issuer": issuing.pk}).status_code == 422
     ocsp = {"issuer": issuing.pk, "profile": "ocsp", "csr": request_for()}
-    owner.role = "operator"
+    owner.role = "administrator"
     owner.save()
     assert call("POST", "/certificates/orders", ocsp).status_code == 403
     asked = call("POST", "/certificates/orders", body)

@@ -17,11 +17,11 @@ AT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
     [
         ("owner", "ca.manage", True),
         ("owner", "deploy.snippets", True),
-        ("operator", "ca.issue", True),
-        ("operator", "ca.manage", False),
-        ("operator", "deploy.snippets", False),
-        ("viewer", "accounts.view", True),
-        ("viewer", "accounts.manage", False),
+        ("administrator", "ca.issue", True),
+        ("administrator", "ca.manage", False),
+        ("administrator", "deploy.snippets", False),
+        ("auditor", "accounts.view", True),
+        ("auditor", "accounts.manage", False),
         ("stranger", "accounts.view", False),
     ],
 )

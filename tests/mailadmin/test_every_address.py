@@ -39,7 +39,7 @@ OPEN = {
     "trust:roots",
 }
 # Pages whose form takes more than the page: here the view asks again.
-MORE_TO_POST = {"accounts:domains": "accounts.manage"}
+MORE_TO_POST = {"accounts:domains": "accounts.domains"}
 # Names that only give an answer of 404, or a way in (`mailadmin.session_urls`).
 OF_ALLAUTH = ("session/",)
 API = "api/v1/"
