@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import addresses
 from accounts.lifecycle import check_expiry, check_free, check_local_part
 from accounts.models import Alias, Change, Domain
+from accounts.protection import check_address
 from accounts.refusals import AddressTaken, DomainGone, EditedMeanwhile, TargetRefused
 from accounts.tell import tell_host
 from core import audit
@@ -80,12 +81,13 @@ def create(
     at: datetime.datetime,
 ) -> Alias:
     """One with `expires_at` deletes itself then. AddressRefused, AddressTaken, TargetsMissing,
-    TooManyTargets, TargetRefused, AliasLoop, ExpiryRefused."""
+    TooManyTargets, TargetRefused, AliasLoop, ExpiryRefused, MailboxProtected."""
     local = check_local_part(local_part, domain)
     check_free(domain, local)
     checked = check_targets(targets)
     check_expiry(expires_at, at)
     address = f"{local}@{domain.name}"
+    check_address(address, by)
     with transaction.atomic():
         _lock_domains()
         home = Domain.objects.filter(pk=domain.pk).first()
@@ -130,6 +132,7 @@ def edit(
     """Where it leads, until when, and what is said about it. `revision` is the one that the
     operator saw. AliasGone, AliasEditedMeanwhile, and the refusals of `create` but the address's.
     """
+    check_address(alias.address, by)
     checked = check_targets(targets)
     new: dict[str, Any] = {"targets": checked, "note": note.strip(), "expires_at": expires_at}
     with transaction.atomic():
@@ -167,7 +170,8 @@ def edit(
 
 
 def delete(*, alias: Alias, by: Operator | None, at: datetime.datetime) -> None:
-    """Deleting twice is one deletion."""
+    """Deleting twice is one deletion. MailboxProtected."""
+    check_address(alias.address, by)
     with transaction.atomic():
         row = _locked(alias.pk)
         if row is not None:

@@ -2,8 +2,8 @@
 
 Each chunk of at most 500 rows is one transaction with its Changes and one AuditEvent, which holds
 the number and the SHA-256 of the sorted list of addresses (one a line), and the list itself where
-it is short. Mailboxes that the verb does not apply to are left out and counted, not refused: in a
-list, somebody else's work shows late.
+it is short. Mailboxes that the verb does not apply to, and protected ones, are left out and counted,
+not refused: in a list, somebody else's work shows late.
 """
 
 import datetime
@@ -16,6 +16,7 @@ from django.db.models import F
 
 from accounts import closing, states
 from accounts.models import Change, ChangeKind, Invitation, Mailbox
+from accounts.protection import without_protected
 from accounts.tell import tell_host
 from core import audit
 from core.models import Operator
@@ -26,7 +27,7 @@ NAMED_AT_MOST = 50
 
 @dataclass(frozen=True)
 class Done:
-    """How many were changed, and how many were not in a state for it."""
+    """How many were changed, and how many were protected or not in a state for it."""
 
     changed: int
     left_out: int
@@ -120,7 +121,9 @@ def _move_chunk(
             .filter(pk__in=ids, state__in=transition.sources)
             .order_by("pk")
         )
-        if verb == "resume":
+        if verb != "resume":
+            rows = without_protected(rows, by)
+        else:
             rows = [row for row in rows if not row.expired(at)]
         if not rows:
             return 0

@@ -29,6 +29,7 @@ from accounts.models import (
     Mailbox,
     WeaknessVerdict,
 )
+from accounts.protection import check_not_protected
 from accounts.refusals import NotInState
 from accounts.tell import ask_to_erase, tell_host
 from core import audit
@@ -110,7 +111,8 @@ def close(
     at: datetime.datetime,
 ) -> Mailbox:
     """No login, no sending, no new mail from now on, and open sessions end. The mail is kept for
-    `days`. NotInState, KeepingRefused."""
+    `days`. NotInState, KeepingRefused, MailboxProtected."""
+    check_not_protected(mailbox, by)
     kept_until = keep_until(days, at)
     with transaction.atomic():
         row = locked(mailbox)
@@ -175,8 +177,9 @@ def erase(
     """For good: the row becomes a tombstone, and its mail is deleted from its host.
 
     `typed` is the address as the operator typed it. `early` erases mail before the day until which
-    it is kept. NotInState, ConfirmationWrong, KeptStill, AliasesLeadHere.
+    it is kept. NotInState, ConfirmationWrong, KeptStill, AliasesLeadHere, MailboxProtected.
     """
+    check_not_protected(mailbox, by)
     with transaction.atomic():
         # As in aliases.create: no alias may come to lead here meanwhile.
         list(Domain.objects.select_for_update().order_by("pk").values_list("pk", flat=True))

@@ -9,6 +9,7 @@ from accounts import lifecycle, states
 from accounts.lifecycle import locked, update
 from accounts.models import Mailbox
 from accounts.models.mailboxes import EXPIRED, MailboxQuerySet
+from accounts.protection import check_not_protected
 from accounts.refusals import NotInState
 from core import audit
 from core.models import Operator
@@ -38,8 +39,9 @@ def set_end(
     """Another end, or None: for good. A name that looks like a test then needs `name_reason`.
 
     A mailbox that is suspended because its time was over stays so until somebody resumes it.
-    NotInState, ExpiryRefused, OwnerMissing, NameNeedsReason.
+    NotInState, ExpiryRefused, OwnerMissing, NameNeedsReason, MailboxProtected.
     """
+    check_not_protected(mailbox, by)
     lifecycle.check_expiry(expires_at, at)
     with transaction.atomic():
         row = locked(mailbox)

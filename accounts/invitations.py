@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import lifecycle, states
 from accounts.models import Invitation, Mailbox
+from accounts.protection import check_not_protected
 from accounts.refusals import NotInState
 from core import audit
 from core.errors import Refusal
@@ -44,7 +45,8 @@ class InvitationRefused(Refusal):
 def invite(
     *, mailbox: Mailbox, by: Operator | None, at: datetime.datetime
 ) -> tuple[Invitation, str]:
-    """The invitation and its secret. NotInState unless the account is active."""
+    """The invitation and its secret. NotInState unless the account is active. MailboxProtected."""
+    check_not_protected(mailbox, by)
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
         row = Mailbox.objects.select_for_update(of=("self",)).get(pk=mailbox.pk)

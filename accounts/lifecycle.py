@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import addresses, states
 from accounts.hashing import hash_password
 from accounts.models import Alias, Change, Domain, Erasure, Mailbox, search_text
+from accounts.protection import check_address, check_not_protected
 from accounts.refusals import (
     AddressRefused,
     AddressTaken,
@@ -98,7 +99,7 @@ def create(
 ) -> Mailbox:
     """A new, active mailbox. AddressRefused, AddressTaken, NameNeedsReason, PasswordRefused,
     QuotaRefused, DomainFull, ExpiryRefused or OwnerMissing; MailboxRefused with all of them when
-    there are several.
+    there are several. MailboxProtected.
 
     `expires_at` makes it a temporary one. `reuse_reason` says why the address of an erased account
     is handed on before `HANDED_ON_AFTER`.
@@ -120,6 +121,7 @@ def create(
     local = check_local_part(local_part, domain)
     hashed = hash_password(password)
     address = f"{local}@{domain.name}"
+    check_address(address, by)
     with transaction.atomic():
         # The lock keeps an alias of the same address from being made at the same moment.
         home = Domain.objects.select_for_update().filter(pk=domain.pk).first()
@@ -212,7 +214,7 @@ def edit(
     at: datetime.datetime,
 ) -> Mailbox:
     """Change what is said about a mailbox, and its quota. `revision` is the one that the operator
-    saw: EditedMeanwhile when it is not the present one any more. QuotaRefused."""
+    saw: EditedMeanwhile when it is not the present one any more. QuotaRefused, MailboxProtected."""
     new: dict[str, Any] = {
         "display_name": display_name.strip(),
         "owner_contact": owner_contact.strip(),
@@ -234,6 +236,7 @@ def edit(
         if not changed:
             return row
         if "quota_mb" in changed:  # one from before the domain's limit may stay
+            check_not_protected(row, by)
             check_quota(quota_mb, row.domain)
         before = {name: getattr(row, name) for name in changed}
         found_by = search_text(row.address, new["display_name"], new["owner_contact"])
@@ -253,7 +256,9 @@ def edit(
 def set_password(
     *, mailbox: Mailbox, password: str, by: Operator | None, at: datetime.datetime
 ) -> Mailbox:
-    """A new password. Open sessions end: whoever knew the old one is out. PasswordRefused."""
+    """A new password. Open sessions end: whoever knew the old one is out. PasswordRefused,
+    MailboxProtected."""
+    check_not_protected(mailbox, by)
     check_password(
         password,
         local=mailbox.local_part,
@@ -280,7 +285,8 @@ def suspend(
     at: datetime.datetime,
 ) -> Mailbox:
     """No login and no sending from now on, and open sessions end. Mail goes on arriving unless
-    `refuses_mail`. NotInState."""
+    `refuses_mail`. NotInState, MailboxProtected."""
+    check_not_protected(mailbox, by)
     with transaction.atomic():
         row = locked(mailbox)
         if not row.may_suspend:

@@ -1,0 +1,171 @@
+"""Mailboxes where an operator's mail arrives: out of reach for who could become that operator."""
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from accounts import aliases, bulk, closing, domains, expiry, invitations, lifecycle, protection
+from accounts.models import Alias, Domain, Erasure, Mailbox
+from accounts.protection import MailboxProtected
+from core.models import AuditEvent, Operator
+
+from .conftest import AT, GOOD
+
+pytestmark = pytest.mark.django_db
+YEAR = datetime.timedelta(days=366)
+
+
+def operator(role: str, email: str = "", **fields: Any) -> Operator:
+    return Operator.objects.create_user(
+        username=f"{role}-{email}", email=email, role=role, domains=["example.test"], **fields
+    )
+
+
+@pytest.fixture
+def manager(db: None) -> Operator:
+    return operator("domain_manager")
+
+
+@pytest.fixture
+def protected(anna: Mailbox) -> Mailbox:
+    operator("auditor", "anna@example.test")
+    return anna
+
+
+def lead(domain: Domain, name: str, *targets: str) -> Alias:
+    return aliases.create(domain=domain, local_part=name, targets=targets, by=None, at=AT)
+
+
+@pytest.mark.parametrize(
+    "email", ["anna@example.test", "Anna@EXAMPLE.test", "anna+me@example.test"]
+)
+def test_an_operators_address_is_protected_as_it_is_delivered(anna: Mailbox, email: str) -> None:
+    assert anna.address not in protection.protected()
+    operator("auditor", email)
+    assert anna.address in protection.protected()
+
+
+@pytest.mark.parametrize("email", ["bo@exämple.test", "Bo@EXÄMPLE.test", "bo@xn--exmple-cua.test"])
+def test_whatever_script_it_is_written_in(email: str) -> None:
+    operator("auditor", email)
+    assert protection.protected() == {"bo@xn--exmple-cua.test"}
+
+
+def test_aliases_are_followed_to_the_end_and_in_circles(domain: Domain) -> None:
+    operator("owner", "boss@example.test")
+    lead(domain, "boss", "first@example.test", "somebody@elsewhere.test")
+    lead(domain, "first", "Last@elsewhere.test", "anna+x@example.test")
+    Alias.objects.filter(local_part="first").update(
+        targets=["anna+x@example.test", "boss@example.test"]
+    )
+    assert protection.protected() == {
+        "boss@example.test",
+        "first@example.test",
+        "somebody@elsewhere.test",
+        "anna@example.test",
+    }
+
+
+def test_who_works_here_no_more_and_what_is_no_address_protect_nothing(anna: Mailbox) -> None:
+    operator("auditor", "anna@example.test", is_active=False)
+    operator("auditor", "not an address")
+    operator("auditor", "")
+    assert protection.protected() == frozenset()
+
+
+def changed_by(mailbox: Mailbox, by: Operator | None) -> dict[str, Callable[[], object]]:
+    who: dict[str, Any] = {"by": by, "at": AT}
+    return {
+        "password": lambda: lifecycle.set_password(mailbox=mailbox, password=GOOD + "x", **who),
+        "invite": lambda: invitations.invite(mailbox=mailbox, **who),
+        "quota": lambda: lifecycle.edit(
+            mailbox=mailbox,
+            revision=mailbox.revision,
+            display_name="",
+            owner_contact="",
+            note="",
+            quota_mb=1,
+            **who,
+        ),
+        "expiry": lambda: expiry.set_end(mailbox=mailbox, expires_at=None, name_reason="x", **who),
+        "suspend": lambda: lifecycle.suspend(mailbox=mailbox, **who),
+        "close": lambda: closing.close(mailbox=mailbox, days=0, **who),
+        "erase": lambda: closing.erase(mailbox=mailbox, typed=mailbox.address, **who),
+    }
+
+
+@pytest.mark.parametrize("role", ["domain_manager", "helpdesk"])
+def test_a_role_of_domains_touches_no_protected_mailbox(protected: Mailbox, role: str) -> None:
+    by = operator(role)
+    seen = AuditEvent.objects.count()
+    for name, act in changed_by(protected, by).items():
+        with pytest.raises(
+            MailboxProtected, match=r"anna@example\.test is protected.*Ask an owner"
+        ):
+            act()
+        protected.refresh_from_db()
+        assert (protected.revision, AuditEvent.objects.count()) == (1, seen), name
+
+
+@pytest.mark.parametrize("role", ["owner", "administrator", None])
+def test_owners_administrators_and_the_console_do(protected: Mailbox, role: str | None) -> None:
+    by = operator(role) if role else None
+    for name, act in changed_by(protected, by).items():
+        seen = AuditEvent.objects.count()
+        protected.refresh_from_db()
+        act()
+        assert AuditEvent.objects.count() == seen + 1, name
+
+
+def test_a_list_of_mailboxes_goes_without_them(
+    domain: Domain, protected: Mailbox, manager: Operator, owner: Operator
+) -> None:
+    bo = lifecycle.create(domain=domain, local_part="bo", password=GOOD, by=None, at=AT)
+    both = [protected.pk, bo.pk]
+    assert bulk.suspend(mailboxes=both, by=manager, at=AT) == bulk.Done(1, 1)
+    assert bulk.close(mailboxes=both, by=manager, at=AT) == bulk.Done(1, 1)
+    protected.refresh_from_db()
+    assert (protected.state, protected.revision) == ("active", 1)
+    event = AuditEvent.objects.latest("pk")
+    assert event.detail["addresses"] == ["bo@example.test"]
+    assert bulk.close(mailboxes=both, by=owner, at=AT) == bulk.Done(1, 1)
+
+
+def test_an_operators_address_is_not_made_anew_by_others(
+    domain: Domain, protected: Mailbox, manager: Operator, owner: Operator
+) -> None:
+    """Neither as a mailbox nor as an alias: both would have its mail."""
+    operator("owner", "boss@example.test")
+    with pytest.raises(MailboxProtected):
+        lifecycle.create(domain=domain, local_part="boss", password=GOOD, by=manager, at=AT)
+    with pytest.raises(MailboxProtected):
+        aliases.create(
+            domain=domain, local_part="boss", targets=["me@elsewhere.test"], by=manager, at=AT
+        )
+    closing.close(mailbox=protected, days=0, by=owner, at=AT)
+    closing.erase(mailbox=protected, typed=protected.address, by=owner, at=AT)
+    Erasure.objects.update(state=Erasure.DONE)
+    with pytest.raises(MailboxProtected):
+        lifecycle.create(domain=domain, local_part="anna", password=GOOD, by=manager, at=AT + YEAR)
+    assert lifecycle.create(domain=domain, local_part="boss", password=GOOD, by=owner, at=AT)
+
+
+def test_an_alias_on_an_operators_way_stays_as_it_is(domain: Domain, manager: Operator) -> None:
+    operator("owner", "boss@example.test")
+    boss = lead(domain, "boss", "anna@example.test")
+    given: dict[str, Any] = {"alias": boss, "note": "", "expires_at": None, "at": AT}
+    with pytest.raises(MailboxProtected):
+        aliases.edit(revision=1, targets=["me@elsewhere.test"], by=manager, **given)
+    with pytest.raises(MailboxProtected):
+        aliases.delete(alias=boss, by=manager, at=AT)
+    boss.refresh_from_db()
+    assert boss.targets == ["anna@example.test"]
+    assert aliases.edit(revision=1, targets=["me@elsewhere.test"], by=None, **given).revision == 2
+
+
+def test_another_domains_operator_protects_nothing_here(anna: Mailbox, owner: Operator) -> None:
+    domains.create(name="other.test", by=owner, at=AT)
+    operator("owner", "anna@other.test")
+    assert anna.address not in protection.protected()
