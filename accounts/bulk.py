@@ -2,8 +2,8 @@
 
 Each chunk of at most 500 rows is one transaction with its Changes and one AuditEvent, which holds
 the number and the SHA-256 of the sorted list of addresses (one a line), and the list itself where
-it is short. Mailboxes that the verb does not apply to, and protected ones, are left out and counted,
-not refused: in a list, somebody else's work shows late.
+it is short. Mailboxes that the verb does not apply to, and protected ones, are left out and
+counted, not refused: in a list, somebody else's work shows late.
 """
 
 import datetime
