@@ -1,6 +1,6 @@
 """Forms: they carry text to the verbs and the verbs' refusals back to the fields."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.urls import reverse_lazy
@@ -10,8 +10,8 @@ from accounts import aliases, domains
 from accounts.forms_closing import LastDayField
 from accounts.models import Alias, Domain, MailboxState
 from accounts.refusals import ReasonsRefusal, SeveralRefused
-from accounts.usage import BY_LAST_USE
 from core.errors import Refusal
+from core.paging import Order
 
 
 def add_refusal(form: forms.Form, refusal: Refusal) -> None:
@@ -198,9 +198,14 @@ class FilterForm(forms.Form):
         ("-address", _("Address, Z to A")),
         ("-id", _("Newest first")),
         ("id", _("Oldest first")),
-        (f"-{BY_LAST_USE}", _("Used last first")),
-        (BY_LAST_USE, _("Longest unused first")),
+        ("-used", _("Used last first")),
+        ("used", _("Longest unused first")),
     ]
+    # Those never used are the longest unused.
+    ORDERS: ClassVar[dict[str, Order]] = {
+        "-used": ("-last_used_at", "-pk"),
+        "used": ("last_used_at", "pk"),
+    }
 
     q = forms.CharField(
         label=_("Search"),
@@ -225,6 +230,12 @@ class FilterForm(forms.Form):
         self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
         for name in ("domain", "state", "sort"):
             self.fields[name].widget.attrs["data-submit-on-change"] = ""
+
+    @property
+    def order(self) -> Order:
+        """For `core.paging.page_of`, once the form is cleaned."""
+        chosen = self.cleaned_data.get("sort") or "address"
+        return self.ORDERS.get(chosen, chosen)
 
 
 def new_domain(form: NewDomainForm, **given: Any) -> Domain | None:

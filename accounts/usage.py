@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import CharField, F, Q, QuerySet, Value
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models import Q
 
 from accounts.models import PROTOCOLS, Evidence, LastUse, Mailbox
 
@@ -102,22 +101,6 @@ def cursor_of(host: str) -> str:
     """Where the next reading of a host goes on; empty at the first."""
     found = Evidence.objects.filter(host=host).order_by("-through").values_list("cursor", flat=True)
     return found.first() or ""
-
-
-BY_LAST_USE = "used_key"
-
-
-def sortable(rows: "QuerySet[Mailbox]", order: str) -> "QuerySet[Mailbox]":
-    """`rows` with the key for sorting them by their last use, if that is the `order`.
-
-    Unique, as paging needs it: the moment, then the row's number in as many digits for all. Those
-    never used are the oldest.
-    """
-    if order.lstrip("-") != BY_LAST_USE:
-        return rows
-    moment = Coalesce(Cast("last_used_at", CharField()), Value(""))
-    number = Cast(F("pk") + 10**12, CharField())
-    return rows.annotate(**{BY_LAST_USE: Concat(moment, Value("#"), number)})
 
 
 @dataclass(frozen=True)

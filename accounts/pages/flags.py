@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,10 +20,11 @@ from accounts.models import Flag, FlagKind, WeaknessAudit
 from accounts.pages.mailboxes import BULK, NONE_APPLIES, _number
 from core.access import requires
 from core.errors import Refusal
-from core.paging import SIZE, Page
+from core.paging import SIZE, page_of
 
 LOOKS = {WeaknessAudit.RUNNING: "busy", WeaknessAudit.DONE: "ok", WeaknessAudit.STOPPED: "idle"}
 SET_ASIDE = "set_aside"
+BY_RISK = ("-risk", "pk")
 
 
 @require_GET
@@ -35,7 +36,8 @@ def index(request: HttpRequest) -> HttpResponse:
     rows = flags.listed(at, set_aside=set_aside)
     if kind in FlagKind.values:
         rows = rows.filter(kind=kind)
-    page = _page(rows.select_related("mailbox", "exempt_by"), request)
+    rows = rows.select_related("mailbox", "exempt_by")
+    page = page_of(rows, request.GET, order=BY_RISK)
     counts = dict(flags.listed(at).order_by().values_list("kind").annotate(Count("pk")))
     aside = flags.listed(at, set_aside=True).count()
     context: dict[str, Any] = {
@@ -146,32 +148,6 @@ def _audit_context() -> dict[str, Any]:
         "percent": min(100, found.looked_at * 100 // found.total) if found.total else 100,
         "most": guessing.MOST,
     }
-
-
-def _page(rows: "QuerySet[Flag]", request: HttpRequest) -> Page:
-    """By risk, the highest first, then by age: keys are "risk-id"."""
-    backwards = bool(request.GET.get("before")) and not request.GET.get("after")
-    key = request.GET.get("before" if backwards else "after", "")
-    risk, _dash, pk = key.partition("-")
-    known = risk in ("1", "2", "3") and pk.isascii() and pk.isdigit() and len(pk) < 19
-    if known and backwards:
-        rows = rows.filter(Q(risk__gt=int(risk)) | Q(risk=int(risk), pk__lt=int(pk)))
-    elif known:
-        rows = rows.filter(Q(risk__lt=int(risk)) | Q(risk=int(risk), pk__gt=int(pk)))
-    backwards = backwards and known
-    order = ("risk", "-pk") if backwards else ("-risk", "pk")
-    found = list(rows.order_by(*order)[: SIZE + 1])
-    more = len(found) > SIZE
-    found = found[:SIZE]
-    if backwards:
-        found.reverse()
-    first = f"{found[0].risk}-{found[0].pk}" if found else None
-    last = f"{found[-1].risk}-{found[-1].pk}" if found else None
-    return Page(
-        rows=found,
-        next=last if (more or backwards) else None,
-        previous=first if (more if backwards else known) else None,
-    )
 
 
 def _back(request: HttpRequest) -> str:

@@ -54,8 +54,7 @@ def mailboxes(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET)
     form.is_valid()
     chosen = form.cleaned_data
-    order = chosen.get("sort") or "address"
-    page = page_of(usage.sortable(filtered_by(chosen), order), request.GET, order=order)
+    page = page_of(filtered_by(chosen), request.GET, order=form.order)
     filtered = any(chosen.get(name) for name in ("q", "domain", "state"))
     context = {
         "form": form,
