@@ -105,26 +105,27 @@ class MailboxListIn(ListIn):
 
 @router.get("/domains", auth=READ, response=DomainsOut)
 def list_domains(request: HttpRequest, asked: Query[ListIn]) -> dict[str, Any]:
-    _operator(request, "accounts.view")
-    page = page_of(Domain.objects.all(), {"after": asked.after}, order="name", size=asked.limit)
+    by = _operator(request, "accounts.view")
+    rows = Domain.objects.visible_to(by)
+    page = page_of(rows, {"after": asked.after}, order="name", size=asked.limit)
     return {"items": page.rows, "next": page.next}
 
 
 @router.post("/domains", auth=WRITE, response={201: DomainOut})
 def create_domain(request: HttpRequest, body: DomainIn) -> Status[Domain]:
-    by = _operator(request, "accounts.manage")
+    by = _operator(request, "accounts.domains")
     return Status(201, domains.create(name=body.name, note=body.note, by=by, at=timezone.now()))
 
 
 @router.get("/mailboxes", auth=READ, response=MailboxesOut)
 def list_mailboxes(request: HttpRequest, asked: Query[MailboxListIn]) -> dict[str, Any]:
-    _operator(request, "accounts.view")
-    rows = Mailbox.objects.all()
+    by = _operator(request, "accounts.view")
+    rows = Mailbox.objects.visible_to(by)
     rows = rows.in_state(asked.state) if asked.state else rows.present()
     if asked.q:
         rows = rows.search(asked.q)
     if asked.domain:
-        rows = rows.filter(domain=_domain(asked.domain))
+        rows = rows.filter(domain=_domain(asked.domain, by))
     page = page_of(rows, {"after": asked.after}, order="address", size=asked.limit)
     return {"items": page.rows, "next": page.next}
 
@@ -135,34 +136,34 @@ def create_mailbox(request: HttpRequest, body: MailboxIn) -> Status[Mailbox]:
     local, _at, domain = body.address.strip().rpartition("@")
     given = body.dict(exclude={"address"})
     made = lifecycle.create(
-        domain=_domain(domain), local_part=local, **given, by=by, at=timezone.now()
+        domain=_domain(domain, by), local_part=local, **given, by=by, at=timezone.now()
     )
     return Status(201, made)
 
 
 @router.get("/mailboxes/{address}", auth=READ, response=MailboxOut)
 def get_mailbox(request: HttpRequest, address: str) -> Mailbox:
-    _operator(request, "accounts.view")
-    return _mailbox(address)
+    by = _operator(request, "accounts.view")
+    return _mailbox(address, by)
 
 
 @router.post("/mailboxes/{address}/suspend", auth=WRITE, response=MailboxOut)
 def suspend_mailbox(request: HttpRequest, address: str, body: SuspendIn) -> Mailbox:
-    by = _operator(request, "accounts.manage")
-    return lifecycle.suspend(mailbox=_mailbox(address), **body.dict(), by=by, at=timezone.now())
+    by = _operator(request, "accounts.help")
+    return lifecycle.suspend(mailbox=_mailbox(address, by), **body.dict(), by=by, at=timezone.now())
 
 
 @router.post("/mailboxes/{address}/resume", auth=WRITE, response=MailboxOut)
 def resume_mailbox(request: HttpRequest, address: str) -> Mailbox:
     by = _operator(request, "accounts.manage")
-    return lifecycle.resume(mailbox=_mailbox(address), by=by, at=timezone.now())
+    return lifecycle.resume(mailbox=_mailbox(address, by), by=by, at=timezone.now())
 
 
 @router.post("/mailboxes/{address}/password", auth=WRITE, response=MailboxOut)
 def set_mailbox_password(request: HttpRequest, address: str, body: PasswordIn) -> Mailbox:
-    by = _operator(request, "accounts.manage")
+    by = _operator(request, "accounts.help")
     return lifecycle.set_password(
-        mailbox=_mailbox(address), password=body.password, by=by, at=timezone.now()
+        mailbox=_mailbox(address, by), password=body.password, by=by, at=timezone.now()
     )
 
 
@@ -174,19 +175,20 @@ def _operator(request: HttpRequest, permission: str) -> Operator:
     return operator
 
 
-def _domain(name: str) -> Domain:
+def _domain(name: str, by: Operator) -> Domain:
+    """One that exists for `by`; else 404, as for `_mailbox`."""
     try:
-        return Domain.objects.get(name=addresses.domain_name(name))
+        return Domain.objects.visible_to(by).get(name=addresses.domain_name(name))
     except (addresses.NotAnAddress, Domain.DoesNotExist):
         raise Http404 from None
 
 
-def _mailbox(address: str) -> Mailbox:
+def _mailbox(address: str, by: Operator) -> Mailbox:
     try:
         found = str(addresses.parse(address))
     except addresses.NotAnAddress:
         raise Http404 from None
     try:
-        return Mailbox.objects.get(address=found)
+        return Mailbox.objects.visible_to(by).get(address=found)
     except Mailbox.DoesNotExist:
         raise Http404 from None

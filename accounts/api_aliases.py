@@ -11,6 +11,7 @@ from ninja import Field, Query, Router, Schema, Status
 from accounts import addresses, aliases
 from accounts.api import READ, WRITE, ListIn, _domain, _operator
 from accounts.models import Alias
+from core.models import Operator
 from core.paging import page_of
 
 router = Router(tags=["accounts"])
@@ -54,13 +55,13 @@ class AliasListIn(ListIn):
 
 @router.get("/aliases", auth=READ, response=AliasesOut)
 def list_aliases(request: HttpRequest, asked: Query[AliasListIn]) -> dict[str, Any]:
-    _operator(request, "accounts.view")
-    rows = Alias.objects.all()
+    by = _operator(request, "accounts.view")
+    rows = Alias.objects.visible_to(by)
     if asked.q:
         word = addresses.search_form(asked.q)
         rows = rows.filter(Q(address__contains=word) | Q(targets__icontains=word))
     if asked.domain:
-        rows = rows.filter(domain=_domain(asked.domain))
+        rows = rows.filter(domain=_domain(asked.domain, by))
     page = page_of(rows, {"after": asked.after}, order="address", size=asked.limit)
     return {"items": page.rows, "next": page.next}
 
@@ -71,21 +72,21 @@ def create_alias(request: HttpRequest, body: AliasIn) -> Status[Alias]:
     local, _at, domain = body.address.strip().rpartition("@")
     given = body.dict(exclude={"address"})
     made = aliases.create(
-        domain=_domain(domain), local_part=local, **given, by=by, at=timezone.now()
+        domain=_domain(domain, by), local_part=local, **given, by=by, at=timezone.now()
     )
     return Status(201, made)
 
 
 @router.get("/aliases/{address}", auth=READ, response=AliasOut)
 def get_alias(request: HttpRequest, address: str) -> Alias:
-    _operator(request, "accounts.view")
-    return _alias(address)
+    by = _operator(request, "accounts.view")
+    return _alias(address, by)
 
 
 @router.patch("/aliases/{address}", auth=WRITE, response=AliasOut)
 def edit_alias(request: HttpRequest, address: str, body: AliasPatch) -> Alias:
     by = _operator(request, "accounts.manage")
-    alias = _alias(address)
+    alias = _alias(address, by)
     given: dict[str, Any] = {name: getattr(alias, name) for name in AliasPatch.model_fields}
     given |= body.dict(exclude_unset=True)
     return aliases.edit(alias=alias, **given, by=by, at=timezone.now())
@@ -94,15 +95,16 @@ def edit_alias(request: HttpRequest, address: str, body: AliasPatch) -> Alias:
 @router.delete("/aliases/{address}", auth=WRITE, response={204: None})
 def delete_alias(request: HttpRequest, address: str) -> Status[None]:
     by = _operator(request, "accounts.manage")
-    aliases.delete(alias=_alias(address), by=by, at=timezone.now())
+    aliases.delete(alias=_alias(address, by), by=by, at=timezone.now())
     return Status(204, None)
 
 
-def _alias(address: str) -> Alias:
+def _alias(address: str, by: Operator) -> Alias:
     try:
-        found = Alias.objects.filter(address=str(addresses.parse(address))).first()
+        wanted = str(addresses.parse(address))
     except addresses.NotAnAddress:
         raise Http404 from None
+    found = Alias.objects.visible_to(by).filter(address=wanted).first()
     if found is None:
         raise Http404
     return found

@@ -31,22 +31,22 @@ class ExpiryIn(Schema):
 @router.post("/mailboxes/{address}/close", auth=WRITE, response=MailboxOut)
 def close_mailbox(request: HttpRequest, address: str, body: CloseIn) -> Mailbox:
     by = _operator(request, "accounts.manage")
-    return closing.close(mailbox=_mailbox(address), **body.dict(), by=by, at=timezone.now())
+    return closing.close(mailbox=_mailbox(address, by), **body.dict(), by=by, at=timezone.now())
 
 
 @router.post("/mailboxes/{address}/reopen", auth=WRITE, response=MailboxOut)
 def reopen_mailbox(request: HttpRequest, address: str) -> Mailbox:
     by = _operator(request, "accounts.manage")
-    return closing.reopen(mailbox=_mailbox(address), by=by, at=timezone.now())
+    return closing.reopen(mailbox=_mailbox(address, by), by=by, at=timezone.now())
 
 
 @router.post("/mailboxes/{address}/erase", auth=WRITE, response=MailboxOut)
 def erase_mailbox(request: HttpRequest, address: str, body: EraseIn) -> Mailbox:
     by = _operator(request, "accounts.manage")
-    return closing.erase(mailbox=_mailbox(address), **body.dict(), by=by, at=timezone.now())
+    return closing.erase(mailbox=_mailbox(address, by), **body.dict(), by=by, at=timezone.now())
 
 
 @router.post("/mailboxes/{address}/expiry", auth=WRITE, response=MailboxOut)
 def set_mailbox_expiry(request: HttpRequest, address: str, body: ExpiryIn) -> Mailbox:
     by = _operator(request, "accounts.manage")
-    return expiry.set_end(mailbox=_mailbox(address), **body.dict(), by=by, at=timezone.now())
+    return expiry.set_end(mailbox=_mailbox(address, by), **body.dict(), by=by, at=timezone.now())

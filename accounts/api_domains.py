@@ -40,14 +40,14 @@ class DomainPatch(Schema):
 
 @router.get("/domains/{name}", auth=READ, response=DomainDetailOut)
 def get_domain(request: HttpRequest, name: str) -> Domain:
-    _operator(request, "accounts.view")
-    return _detail(_domain(name))
+    by = _operator(request, "accounts.view")
+    return _detail(_domain(name, by))
 
 
 @router.patch("/domains/{name}", auth=WRITE, response=DomainDetailOut)
 def edit_domain(request: HttpRequest, name: str, body: DomainPatch) -> Domain:
-    by = _operator(request, "accounts.manage")
-    domain = _domain(name)
+    by = _operator(request, "accounts.domains")
+    domain = _domain(name, by)
     given: dict[str, Any] = {field: getattr(domain, field) for field in DomainPatch.model_fields}
     given |= body.dict(exclude_unset=True)
     return _detail(domains.edit(domain=domain, **given, by=by, at=timezone.now()))

@@ -10,6 +10,7 @@ from ninja import Field, Query, Router, Schema
 from accounts import flag_words, flags
 from accounts.api import MOST, READ, WRITE, _operator
 from accounts.models import Flag, FlagKind
+from core.models import Operator
 from core.paging import page_of
 
 router = Router(tags=["accounts"])
@@ -53,8 +54,8 @@ def list_flags(
     limit: int = Query(50, ge=1, le=MOST),
 ) -> dict[str, Any]:
     """Those that count; with `exempt` those that were set aside."""
-    _operator(request, "accounts.view")
-    rows = flags.listed(timezone.now(), set_aside=exempt).select_related("mailbox")
+    by = _operator(request, "accounts.view")
+    rows = flags.listed(timezone.now(), set_aside=exempt).visible_to(by).select_related("mailbox")
     if kind:
         rows = rows.filter(kind=kind) if kind in FlagKind.values else rows.none()
     page = page_of(rows, {"after": after}, order="pk", size=limit)
@@ -64,18 +65,19 @@ def list_flags(
 @router.post("/flags/{pk}/exempt", auth=WRITE, response=FlagOut)
 def exempt_flag(request: HttpRequest, pk: int, body: ExemptIn) -> Flag:
     by = _operator(request, "accounts.manage")
-    return flags.exempt(flag=_flag(pk), **body.dict(), by=by, at=timezone.now())
+    return flags.exempt(flag=_flag(pk, by), **body.dict(), by=by, at=timezone.now())
 
 
 @router.delete("/flags/{pk}/exempt", auth=WRITE, response=FlagOut)
 def unexempt_flag(request: HttpRequest, pk: int) -> Flag:
     """It counts again."""
     by = _operator(request, "accounts.manage")
-    return flags.unexempt(flag=_flag(pk), by=by, at=timezone.now())
+    return flags.unexempt(flag=_flag(pk, by), by=by, at=timezone.now())
 
 
-def _flag(pk: int) -> Flag:
-    found = Flag.objects.select_related("mailbox").filter(pk=pk).first() if pk < 2**63 else None
+def _flag(pk: int, by: Operator) -> Flag:
+    rows = Flag.objects.visible_to(by).select_related("mailbox")
+    found = rows.filter(pk=pk).first() if pk < 2**63 else None
     if found is None:
         raise Http404
     return found

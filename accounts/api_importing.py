@@ -64,7 +64,7 @@ class RowsIn(Schema):
 def request_import(
     request: HttpRequest, file: File[UploadedFile], asked: Form[ImportIn]
 ) -> Status[AccountImport]:
-    by = _operator(request, "accounts.manage")
+    by = _operator(request, "accounts.domains")
     total = hashlib.sha256()
     batch = importing.request(
         rows=reading.read(file, total=total),
@@ -80,7 +80,7 @@ def request_import(
 
 @router.get("/imports/{pk}", auth=READ, response=ImportWithRowsOut)
 def get_import(request: HttpRequest, pk: int, asked: Query[RowsIn]) -> dict[str, Any]:
-    _operator(request, "accounts.manage")
+    _operator(request, "accounts.domains")
     batch = get_object_or_404(AccountImport, pk=pk)
     rows = ImportOutcome.objects.filter(batch=batch)
     if asked.outcome:

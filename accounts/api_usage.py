@@ -20,5 +20,5 @@ class UseOut(Schema):
 
 @router.get("/mailboxes/{address}/uses", auth=READ, response=list[UseOut])
 def list_uses(request: HttpRequest, address: str) -> list[usage.Shown]:
-    _operator(request, "accounts.view")
-    return usage.shown(_mailbox(address))
+    by = _operator(request, "accounts.view")
+    return usage.shown(_mailbox(address, by))

@@ -2,8 +2,9 @@
 
 Each chunk of at most 500 rows is one transaction with its Changes and one AuditEvent, which holds
 the number and the SHA-256 of the sorted list of addresses (one a line), and the list itself where
-it is short. Mailboxes that the verb does not apply to, and protected ones, are left out and
-counted, not refused: in a list, somebody else's work shows late.
+it is short. Mailboxes that the verb does not apply to, protected ones and those of domains that
+are not the operator's are left out and counted, not refused: in a list, somebody else's work shows
+late.
 """
 
 import datetime
@@ -27,7 +28,7 @@ NAMED_AT_MOST = 50
 
 @dataclass(frozen=True)
 class Done:
-    """How many were changed, and how many were protected or not in a state for it."""
+    """How many were changed, and how many left out."""
 
     changed: int
     left_out: int
@@ -118,6 +119,7 @@ def _move_chunk(
         rows = list(
             Mailbox.objects.select_for_update(of=("self",))
             .select_related("domain")
+            .visible_to(by)
             .filter(pk__in=ids, state__in=transition.sources)
             .order_by("pk")
         )

@@ -102,6 +102,21 @@ class AliasesLeadHere(Refusal):
         self.aliases = tuple(aliases)
 
 
+class OthersLeadHere(Refusal):
+    """An alias leads to this mailbox alone that does not exist for the operator."""
+
+    status = 409
+
+    def __init__(self, row: Mailbox) -> None:
+        super().__init__(
+            _(
+                "An alias of a domain that is not yours leads to %(address)s alone. Ask an owner "
+                "or an administrator to let it lead elsewhere first."
+            )
+            % {"address": row.unicode_address}
+        )
+
+
 def close(
     *,
     mailbox: Mailbox,
@@ -177,7 +192,8 @@ def erase(
     """For good: the row becomes a tombstone, and its mail is deleted from its host.
 
     `typed` is the address as the operator typed it. `early` erases mail before the day until which
-    it is kept. NotInState, ConfirmationWrong, KeptStill, AliasesLeadHere, MailboxProtected.
+    it is kept. NotInState, ConfirmationWrong, KeptStill, AliasesLeadHere, OthersLeadHere,
+    MailboxProtected.
     """
     check_not_protected(mailbox, by)
     with transaction.atomic():
@@ -195,6 +211,8 @@ def erase(
             raise KeptStill(row)
         leading = aliases_to(row)
         alone = [alias for alias in leading if alias.targets == [row.address]]
+        if any(alias not in aliases_to(row, by) for alias in alone):
+            raise OthersLeadHere(row)
         if alone:
             raise AliasesLeadHere(row, alone)
         detail = {
@@ -242,7 +260,8 @@ def _take_out(row: Mailbox, leading: Iterable[Alias]) -> None:
         alias.save(update_fields=["targets", "revision"])
 
 
-def aliases_to(mailbox: Mailbox) -> list[Alias]:
-    """The aliases that lead to a mailbox directly, with their domains."""
-    rows = Alias.objects.select_related("domain").filter(targets__icontains=mailbox.address)
+def aliases_to(mailbox: Mailbox, by: Operator | None = None) -> list[Alias]:
+    """The aliases that lead to a mailbox directly, with their domains, as far as `by` sees them."""
+    rows = Alias.objects.visible_to(by).select_related("domain")
+    rows = rows.filter(targets__icontains=mailbox.address)
     return [alias for alias in rows if mailbox.address in alias.targets]

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import staleness, states
 from accounts.models import Evidence, Flag, FlagKind, LastUse, Mailbox, WeaknessVerdict
+from accounts.models.flags import FlagQuerySet
 from core import audit
 from core.errors import Refusal
 from core.models import Operator
@@ -62,7 +63,7 @@ def refresh(*, at: datetime, mailboxes: Collection[int] | None = None) -> int:
     return count
 
 
-def listed(at: datetime, *, set_aside: bool = False) -> QuerySet[Flag]:
+def listed(at: datetime, *, set_aside: bool = False) -> FlagQuerySet:
     """Flags that count now, or those that were set aside. What an account did that was suspended
     since the last refresh counts no more."""
     rows = Flag.objects.exclude(exempt_at=None) if set_aside else Flag.objects.standing(at)

@@ -1,8 +1,12 @@
-"""Forms: they carry text to the verbs and the verbs' refusals back to the fields."""
+"""Forms: they carry text to the verbs and the verbs' refusals back to the fields.
+
+Those with a choice of domains take those there are for the operator as `domains`.
+"""
 
 from typing import Any, ClassVar
 
 from django import forms
+from django.db.models import QuerySet
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -62,7 +66,7 @@ class PasswordField(forms.CharField):
 class NewMailboxForm(forms.Form):
     local_part = forms.CharField(label=_("Name before the @"), max_length=320)
     domain = forms.ModelChoiceField(
-        label=_("Domain"), queryset=Domain.objects.all(), empty_label=None
+        label=_("Domain"), queryset=Domain.objects.none(), empty_label=None
     )
     password = PasswordField()
     display_name = forms.CharField(
@@ -97,8 +101,9 @@ class NewMailboxForm(forms.Form):
         label=_("What this account is for, and until when"), required=False, max_length=500
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, domains: QuerySet[Domain], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["domain"].queryset = domains
         about = {"data-about-password": ""}
         watched = _watched(
             "name_check",
@@ -182,11 +187,12 @@ class NewAliasForm(AliasForm):
         ),
     )
     domain = forms.ModelChoiceField(
-        label=_("Domain"), queryset=Domain.objects.all(), empty_label=None
+        label=_("Domain"), queryset=Domain.objects.none(), empty_label=None
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, domains: QuerySet[Domain], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["domain"].queryset = domains
         self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
 
 
@@ -216,7 +222,7 @@ class FilterForm(forms.Form):
     domain = forms.ModelChoiceField(
         label=_("Domain"),
         required=False,
-        queryset=Domain.objects.all(),
+        queryset=Domain.objects.none(),
         to_field_name="name",
         empty_label=_("All domains"),
     )
@@ -225,8 +231,9 @@ class FilterForm(forms.Form):
     )
     sort = forms.ChoiceField(label=_("Sort by"), required=False, choices=SORTS)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, domains: QuerySet[Domain], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["domain"].queryset = domains
         self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
         for name in ("domain", "state", "sort"):
             self.fields[name].widget.attrs["data-submit-on-change"] = ""

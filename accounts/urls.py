@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from accounts.pages import aliases, closing, domains, flags, importing, invitations, mailboxes
+from accounts.pages import (
+    aliases,
+    closing,
+    domains,
+    flags,
+    importing,
+    invitations,
+    mailboxes,
+    selection,
+)
 
 app_name = "accounts"
 urlpatterns = [
@@ -15,7 +24,7 @@ urlpatterns = [
     path("imports/<int:pk>/real/", importing.real, name="import_real"),
     path("imports/<int:pk>/cancel/", importing.cancel, name="import_cancel"),
     path("new/", mailboxes.new, name="new"),
-    path("selected/", mailboxes.selected, name="selected"),
+    path("selected/", selection.selected, name="selected"),
     path("check/name/", mailboxes.name_check, name="name_check"),
     path("check/password/", mailboxes.password_check, name="password_check"),
     path("<int:pk>/", mailboxes.mailbox, name="mailbox"),

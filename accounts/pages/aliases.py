@@ -10,10 +10,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import addresses, aliases
+from accounts import addresses, aliases, protection
 from accounts.forms import EditAliasForm, NewAliasForm, edit_alias, new_alias
 from accounts.models import Alias, Domain
 from core.access import requires
+from core.errors import Refusal
+from core.models import Operator
 from core.paging import page_of
 
 
@@ -21,24 +23,26 @@ from core.paging import page_of
 @requires("accounts.view")
 def index(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:200]
-    rows = Alias.objects.all()
+    rows = Alias.objects.visible_to(request.user)
     if text:
         word = addresses.search_form(text)
         rows = rows.filter(Q(address__contains=word) | Q(targets__icontains=word))
     page = page_of(rows, request.GET, order="address")
     context = {
         "page": page,
-        "shown": _shown(page.rows),
+        "shown": _shown(page.rows, request.user),
+        "kept_from": frozenset() if protection.may_touch(request.user) else protection.protected(),
         "q": text,
-        "any_domain": Domain.objects.exists(),
+        "any_domain": Domain.objects.visible_to(request.user).exists(),
     }
     return render(request, "accounts/aliases.html", context)
 
 
-def _shown(rows: list[Alias]) -> list[tuple[Alias, list[tuple[str, bool]]]]:
-    """Each with its targets, and whether mail to a target leaves our domains."""
+def _shown(rows: list[Alias], by: Operator) -> list[tuple[Alias, list[tuple[str, bool]]]]:
+    """Each with its targets, and whether mail to a target leaves the domains that `by` sees."""
     named = {target.rpartition("@")[2] for alias in rows for target in alias.targets}
-    ours = set(Domain.objects.filter(name__in=named).values_list("name", flat=True))
+    known = Domain.objects.visible_to(by)
+    ours = set(known.filter(name__in=named).values_list("name", flat=True))
     return [
         (
             alias,
@@ -54,9 +58,10 @@ def _shown(rows: list[Alias]) -> list[tuple[Alias, list[tuple[str, bool]]]]:
 @require_http_methods(["GET", "POST"])
 @requires("accounts.manage")
 def new(request: HttpRequest) -> HttpResponse:
-    domain = Domain.objects.filter(name=request.GET.get("domain", "")).first()
+    ours = Domain.objects.visible_to(request.user)
+    domain = ours.filter(name=request.GET.get("domain", "")).first()
     initial = {"domain": domain, "local_part": request.GET.get("name", "")[:64]}
-    form = NewAliasForm(request.POST or None, initial=initial)
+    form = NewAliasForm(request.POST or None, initial=initial, domains=ours)
     if request.method == "POST" and form.is_valid():
         alias = new_alias(form, by=request.user, at=timezone.now())
         if alias:
@@ -64,14 +69,19 @@ def new(request: HttpRequest) -> HttpResponse:
                 request, _("%(address)s was made.") % {"address": alias.unicode_address}
             )
             return redirect("accounts:aliases")
-    context = {"form": form, "any_domain": Domain.objects.exists()}
+    context = {"form": form, "any_domain": ours.exists()}
     return render(request, "accounts/alias_new.html", context)
 
 
 @require_http_methods(["GET", "POST"])
 @requires("accounts.manage")
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
-    alias = get_object_or_404(Alias, pk=pk)
+    alias = get_object_or_404(Alias.objects.visible_to(request.user), pk=pk)
+    try:
+        protection.check_address(alias.address, request.user)
+    except Refusal as refusal:
+        messages.error(request, refusal.sentence)
+        return redirect("accounts:aliases")
     initial = {
         "targets": "\n".join(alias.unicode_targets),
         "expires_at": alias.expires_at,
@@ -89,7 +99,11 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires("accounts.manage")
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    alias = get_object_or_404(Alias, pk=pk)
-    aliases.delete(alias=alias, by=request.user, at=timezone.now())
+    alias = get_object_or_404(Alias.objects.visible_to(request.user), pk=pk)
+    try:
+        aliases.delete(alias=alias, by=request.user, at=timezone.now())
+    except Refusal as refusal:
+        messages.error(request, refusal.sentence)
+        return redirect("accounts:aliases")
     messages.success(request, _("%(address)s was deleted.") % {"address": alias.unicode_address})
     return redirect("accounts:aliases")

@@ -11,8 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import addresses, closing, expiry
 from accounts.forms import add_refusal
 from accounts.forms_closing import CloseForm, EraseForm, ExpiryForm
-from accounts.models import Mailbox
-from accounts.pages.mailboxes import show_mailbox
+from accounts.pages.mailboxes import kept_from, ours, show_mailbox
 from core.access import requires
 from core.errors import Refusal
 
@@ -20,7 +19,7 @@ from core.errors import Refusal
 @require_POST
 @requires("accounts.manage")
 def close(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Mailbox.objects.select_related("domain"), pk=pk)
+    row = get_object_or_404(ours(request).select_related("domain"), pk=pk)
     form = CloseForm(request.POST)
     if not form.is_valid():
         return show_mailbox(request, row, status=422, close_form=form)
@@ -40,7 +39,7 @@ def close(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires("accounts.manage")
 def reopen(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Mailbox, pk=pk)
+    row = get_object_or_404(ours(request), pk=pk)
     try:
         closing.reopen(mailbox=row, by=request.user, at=timezone.now())
     except Refusal as refusal:
@@ -56,7 +55,9 @@ def reopen(request: HttpRequest, pk: int) -> HttpResponse:
 @requires("accounts.manage")
 @reauthentication_required
 def erase(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Mailbox, pk=pk)
+    row = get_object_or_404(ours(request), pk=pk)
+    if away := kept_from(request, row):
+        return away
     if not row.may("erase"):
         messages.error(request, _("Only a closed account can be erased."))
         return redirect("accounts:mailbox", pk)
@@ -73,7 +74,8 @@ def erase(request: HttpRequest, pk: int) -> HttpResponse:
                 request, _("%(address)s was erased.") % {"address": row.unicode_address}
             )
             return redirect("accounts:mailbox", pk)
-    context = {"form": form, "mailbox": row, "aliases": closing.aliases_to(row)}
+    leading = closing.aliases_to(row, request.user)
+    context = {"form": form, "mailbox": row, "aliases": leading}
     return render(request, "accounts/erase.html", context)
 
 
@@ -81,7 +83,9 @@ def erase(request: HttpRequest, pk: int) -> HttpResponse:
 @requires("accounts.manage")
 def end(request: HttpRequest, pk: int) -> HttpResponse:
     """When a temporary account ends."""
-    row = get_object_or_404(Mailbox, pk=pk)
+    row = get_object_or_404(ours(request), pk=pk)
+    if away := kept_from(request, row):
+        return away
     initial = {"expires_at": row.expires_at, "name_reason": row.name_reason}
     form = ExpiryForm(request.POST or None, initial=initial)
     if not addresses.test_token(row.local_part):

@@ -22,8 +22,8 @@ from core.paging import page_of
 def index(request: HttpRequest) -> HttpResponse:
     form = NewDomainForm(request.POST or None)
     if request.method == "POST":
-        if not roles.may(request.user, "accounts.manage"):
-            raise NotAllowed("accounts.manage")
+        if not roles.may(request.user, "accounts.domains"):
+            raise NotAllowed("accounts.domains")
         if form.is_valid():
             domain = new_domain(form, by=request.user, at=timezone.now())
             if domain:
@@ -34,7 +34,7 @@ def index(request: HttpRequest) -> HttpResponse:
                 )
                 return redirect("accounts:domains")
     text = request.GET.get("q", "").strip()[:200]
-    rows = Domain.objects.with_counts()
+    rows = Domain.objects.visible_to(request.user).with_counts()
     if text:
         rows = rows.filter(name__contains=addresses.search_form(text))
     page = page_of(rows, request.GET, order="name")
@@ -45,7 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_GET
 @requires("accounts.view")
 def domain(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Domain.objects.with_counts(), pk=pk)
+    row = get_object_or_404(Domain.objects.visible_to(request.user).with_counts(), pk=pk)
     context = {
         "domain": row,
         "full": row.most_mailboxes is not None and row.mailboxes >= row.most_mailboxes,
@@ -57,9 +57,9 @@ def domain(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@requires("accounts.manage")
+@requires("accounts.domains")
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Domain, pk=pk)
+    row = get_object_or_404(Domain.objects.visible_to(request.user), pk=pk)
     said = {name: getattr(row, name) for name in DomainSettingsForm.base_fields}
     form = DomainSettingsForm(request.POST or None, initial=said)
     if request.method == "POST" and form.is_valid():
@@ -74,9 +74,9 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@requires("accounts.manage")
+@requires("accounts.domains")
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
-    domain = get_object_or_404(Domain, pk=pk)
+    domain = get_object_or_404(Domain.objects.visible_to(request.user), pk=pk)
     try:
         domains.remove(domain=domain, by=request.user, at=timezone.now())
     except Refusal as refusal:

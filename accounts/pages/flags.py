@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -17,13 +17,20 @@ from accounts import flag_words, flags, guessing, weakness
 from accounts.forms import add_refusal
 from accounts.forms_flags import ExemptForm
 from accounts.models import Flag, FlagKind, WeaknessAudit
-from accounts.pages.mailboxes import BULK, NONE_APPLIES, _number
-from core.access import requires
+from accounts.pages.mailboxes import _number
+from accounts.pages.selection import BULK, ask
+from core import roles
+from core.access import NotAllowed, requires
 from core.errors import Refusal
 from core.paging import SIZE, page_of
 
 LOOKS = {WeaknessAudit.RUNNING: "busy", WeaknessAudit.DONE: "ok", WeaknessAudit.STOPPED: "idle"}
 SET_ASIDE = "set_aside"
+# What may be done to ticked flags; to set aside and to count again is to judge.
+VERBS = {verb: BULK[verb][2] for verb in ("suspend", "close")} | {
+    "exempt": "accounts.manage",
+    "count": "accounts.manage",
+}
 BY_RISK = ("-risk", "pk")
 
 
@@ -33,13 +40,14 @@ def index(request: HttpRequest) -> HttpResponse:
     at = timezone.now()
     kind = request.GET.get("kind", "")
     set_aside = kind == SET_ASIDE
-    rows = flags.listed(at, set_aside=set_aside)
+    standing = flags.listed(at).visible_to(request.user)
+    aside = flags.listed(at, set_aside=True).visible_to(request.user)
+    rows = aside if set_aside else standing
     if kind in FlagKind.values:
         rows = rows.filter(kind=kind)
     rows = rows.select_related("mailbox", "exempt_by")
     page = page_of(rows, request.GET, order=BY_RISK)
-    counts = dict(flags.listed(at).order_by().values_list("kind").annotate(Count("pk")))
-    aside = flags.listed(at, set_aside=True).count()
+    counts = dict(standing.order_by().values_list("kind").annotate(Count("pk")))
     context: dict[str, Any] = {
         "page": page,
         "rows": [flag_words.row_of(flag) for flag in page],
@@ -50,7 +58,8 @@ def index(request: HttpRequest) -> HttpResponse:
             for value, label in FlagKind.choices
         ],
         "all": sum(counts.values()),
-        "aside": aside,
+        "aside": aside.count(),
+        "shows_audit": request.user.scope is None,
         **_audit_context(),
     }
     return render(request, "accounts/flags.html", context)
@@ -59,12 +68,14 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_GET
 @requires("accounts.view")
 def audit(request: HttpRequest) -> HttpResponse:
-    """The audit's card, which asks for itself while it runs."""
+    """The audit's card, which asks for itself while it runs. What it counts is of all domains."""
+    if request.user.scope is not None:
+        raise Http404
     return render(request, "accounts/_audit.html", _audit_context())
 
 
 @require_POST
-@requires("accounts.manage")
+@requires("accounts.domains")
 def audit_start(request: HttpRequest) -> HttpResponse:
     try:
         weakness.start(by=request.user, at=timezone.now())
@@ -74,7 +85,7 @@ def audit_start(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@requires("accounts.manage")
+@requires("accounts.domains")
 def audit_stop(request: HttpRequest) -> HttpResponse:
     try:
         weakness.stop(by=request.user, at=timezone.now())
@@ -84,13 +95,19 @@ def audit_stop(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@requires("accounts.manage")
+@requires("accounts.help")
 def selected(request: HttpRequest) -> HttpResponse:
     """Do to what was ticked: asks first, with the names."""
     back = _back(request)
     verb = request.POST.get("verb", "")
+    permission = VERBS.get(verb)
+    if permission is None:
+        return redirect(back)
+    if not roles.may(request.user, permission):
+        raise NotAllowed(permission)
     ids = [pk for pk in map(_number, request.POST.getlist("flag")) if pk]
-    ticked = Flag.objects.select_related("mailbox").filter(pk__in=ids[:SIZE])
+    ticked = Flag.objects.visible_to(request.user).filter(pk__in=ids[:SIZE])
+    ticked = ticked.select_related("mailbox")
     rows = list(ticked.order_by("mailbox__address", "kind"))
     if not rows:
         messages.warning(request, _("Nothing was changed: tick the accounts first."))
@@ -101,21 +118,8 @@ def selected(request: HttpRequest) -> HttpResponse:
         for flag in rows:
             flags.unexempt(flag=flag, by=request.user, at=timezone.now())
         return redirect(back)
-    if verb not in ("suspend", "close"):
-        return redirect(back)
     boxes = list({flag.mailbox.pk: flag.mailbox for flag in rows}.values())
-    applies = [mailbox for mailbox in boxes if mailbox.may(verb)]
-    if not applies:
-        messages.warning(request, NONE_APPLIES[verb])
-        return redirect(back)
-    context = {
-        "verb": verb,
-        "applies": applies,
-        "left_out": len(boxes) - len(applies),
-        "form": BULK[verb][1](),
-        "back": back,
-    }
-    return render(request, "accounts/selected.html", context)
+    return ask(request, verb, boxes, BULK[verb][1](), back)
 
 
 def _exempt(request: HttpRequest, rows: list[Flag], back: str) -> HttpResponse:

@@ -53,7 +53,7 @@ CHUNK = 1000
 
 
 @require_GET
-@requires("accounts.manage")
+@requires("accounts.domains")
 def imports(request: HttpRequest) -> HttpResponse:
     page = page_of(AccountImport.objects.all(), request.GET)
     rows = [{"batch": each, "kind": LOOKS[each.state]} for each in page]
@@ -63,7 +63,7 @@ def imports(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("text")
 @never_cache
 @require_http_methods(["GET", "POST"])
-@requires("accounts.manage")
+@requires("accounts.domains")
 @csrf_exempt
 def new(request: HttpRequest) -> HttpResponse:
     """A dry run first, always. What is far too long is refused before it is read, so that the
@@ -110,7 +110,7 @@ def _length(request: HttpRequest) -> int:
 
 
 @require_GET
-@requires("accounts.manage")
+@requires("accounts.domains")
 def batch(request: HttpRequest, pk: int) -> HttpResponse:
     """An import, live until it ends, and what became of its rows."""
     return _shown(request, get_object_or_404(AccountImport, pk=pk))
@@ -160,7 +160,7 @@ def _sentences(row: ImportOutcome) -> list[str]:
 
 
 @require_POST
-@requires("accounts.manage")
+@requires("accounts.domains")
 def real(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(AccountImport, pk=pk)
     try:
@@ -171,7 +171,7 @@ def real(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@requires("accounts.manage")
+@requires("accounts.domains")
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(AccountImport, pk=pk)
     try:
@@ -211,7 +211,7 @@ def _report(found: AccountImport, outcome: str) -> Iterator[str]:
 
 
 @require_GET
-@requires("accounts.manage")
+@requires("accounts.domains")
 def report(request: HttpRequest, pk: int) -> HttpResponseBase:
     """What became of each row, as CSV."""
     found = get_object_or_404(AccountImport, pk=pk)

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import invitations, passwords, rules
 from accounts.forms import PasswordForm, add_refusal
-from accounts.models import Mailbox
+from accounts.pages.mailboxes import ours
 from accounts.sentences import say_all
 from core.access import address_of, requires
 from core.errors import Refusal
@@ -27,10 +27,10 @@ from core.errors import Refusal
 @sensitive_variables("secret")
 @never_cache
 @require_POST
-@requires("accounts.manage")
+@requires("accounts.help")
 def invite(request: HttpRequest, pk: int) -> HttpResponse:
     """Makes the link and shows it, this once."""
-    mailbox = get_object_or_404(Mailbox.objects.select_related("domain"), pk=pk)
+    mailbox = get_object_or_404(ours(request).select_related("domain"), pk=pk)
     try:
         made, secret = invitations.invite(mailbox=mailbox, by=request.user, at=timezone.now())
     except Refusal as refusal:
@@ -42,9 +42,9 @@ def invite(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@requires("accounts.manage")
+@requires("accounts.help")
 def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
-    mailbox = get_object_or_404(Mailbox, pk=pk)
+    mailbox = get_object_or_404(ours(request), pk=pk)
     invitations.withdraw(mailbox=mailbox, by=request.user, at=timezone.now())
     messages.success(request, _("The link does not work any more."))
     return redirect("accounts:mailbox", pk)
