@@ -16,7 +16,7 @@ from accounts.models import Alias, Change, ChangeKind, Domain, Mailbox, Password
 from accounts.refusals import DomainGone, DomainRefused, EditedMeanwhile, SeveralRefused
 from accounts.rules import MOST_QUOTA_MB
 from accounts.tell import ask_for_host, tell_host
-from core import audit
+from core import audit, operators
 from core.errors import Refusal
 from core.models import Operator
 
@@ -235,6 +235,7 @@ def remove(*, domain: Domain, by: Operator | None, at: datetime.datetime) -> Non
         # Erased addresses keep nobody from removing the domain; the log keeps that there were some.
         tombstones, _rows = Mailbox.objects.filter(domain=row).delete()
         row.delete()
+        operators.forget_domain(name=row.name, by=by, at=at)
         audit.record(
             by=by,
             at=at,

@@ -21,11 +21,11 @@ from core.models import ApiToken, Operator
 # Each scope, and the permission without which its holder's role gives him nothing there.
 SCOPES = {
     "ca:read": "ca.view",
-    "ca:issue": "ca.view",
+    "ca:issue": "ca.issue",
     "accounts:read": "accounts.view",
-    "accounts:write": "accounts.view",
+    "accounts:write": "accounts.help",
     "deploy:read": "deploy.view",
-    "deploy:write": "deploy.view",
+    "deploy:write": "deploy.rollout",
 }
 
 PREFIX = "mla_"
@@ -50,17 +50,40 @@ class Token(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> Operator | None:
         now = timezone.now()
-        found = ApiToken.objects.usable(now).for_secret(token).select_related("operator").first()
+        found = usable(token, now)
         if found is None:
             return None
         if self.scope not in found.scopes:
             raise ScopeMissing(self.scope)
         if not roles.may(found.operator, SCOPES[self.scope]):
             raise NotAllowed(SCOPES[self.scope])
-        if found.last_used_at is None or now - found.last_used_at > NOTE_USE_EVERY:
-            ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
-        found.operator.address = address_of(request)
-        return found.operator
+        return used(found, request, now)
+
+
+class AnyToken(HttpBearer):
+    """A token with any scope at all, of an operator with any role."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Operator | None:
+        now = timezone.now()
+        found = usable(token, now)
+        return used(found, request, now) if found else None
+
+
+def usable(secret: str, at: datetime) -> ApiToken | None:
+    return ApiToken.objects.usable(at).for_secret(secret).select_related("operator").first()
+
+
+def used(token: ApiToken, request: HttpRequest, at: datetime) -> Operator:
+    """Notes that the token was used; its operator, with the address the call came from."""
+    if token.last_used_at is None or at - token.last_used_at > NOTE_USE_EVERY:
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=at)
+    token.operator.address = address_of(request)
+    return token.operator
+
+
+def scopes_for(operator: Operator) -> list[str]:
+    """The scopes that are of any use to the operator's role."""
+    return [scope for scope, permission in SCOPES.items() if roles.may(operator, permission)]
 
 
 def create_token(

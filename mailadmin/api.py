@@ -23,12 +23,13 @@ from django.urls import URLPattern, URLResolver
 from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
-from ninja.security import HttpBearer
 
 from accounts import api as accounts
 from accounts import api_aliases, api_closing, api_domains, api_flags, api_importing, api_usage
 from ca import api as ca
-from core.api_auth import SCOPES, ScopeMissing, Token
+from core import roles
+from core.access import NotAllowed
+from core.api_auth import AnyToken, ScopeMissing
 from core.errors import Refusal
 from core.models import Operator
 from deploy import api as deploy
@@ -84,7 +85,13 @@ def out_of_scope(request: HttpRequest, error: ScopeMissing) -> HttpResponse:
 
 @api.exception_handler(PermissionDenied)
 def not_allowed(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    return problem(403, _("The token's operator may not do this."), code="NotAllowed")
+    """With the roles that may, where the permission is known, as on the pages."""
+    said = _("The token's operator may not do this.")
+    if not isinstance(error, NotAllowed):
+        return problem(403, said, code="NotAllowed")
+    able = ", ".join(str(role) for role in roles.who_may(error.permission))
+    said += " " + _("Who can: %(roles)s.") % {"roles": able}
+    return problem(403, said, code="NotAllowed", permission=error.permission)
 
 
 @api.exception_handler(Http404)
@@ -106,18 +113,6 @@ def misshapen(request: HttpRequest, error: ValidationError) -> HttpResponse:
 @api.exception_handler(HttpError)
 def other(request: HttpRequest, error: HttpError) -> HttpResponse:
     return problem(error.status_code, error.message)
-
-
-class AnyToken(HttpBearer):
-    """A token with any scope at all."""
-
-    def authenticate(self, request: HttpRequest, token: str) -> Operator | None:
-        for scope in SCOPES:
-            try:
-                return Token(scope).authenticate(request, token)
-            except ScopeMissing:
-                continue
-        return None
 
 
 class Me(Schema):

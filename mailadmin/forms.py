@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
-from core.api_auth import SCOPES
+from core.api_auth import scopes_for
 from core.models import Operator
 
 
@@ -85,17 +85,15 @@ SCOPE_LABELS = {
 
 
 class TokenForm(forms.Form):
+    """Offers the scopes that are of use to `operator`'s role."""
+
     name = forms.CharField(
         label=_("Name"),
         max_length=80,
         help_text=_("What it is for, such as “nightly export”."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    scopes = forms.MultipleChoiceField(
-        label=_("It may"),
-        choices=[(scope, SCOPE_LABELS[scope]) for scope in SCOPES],
-        widget=forms.CheckboxSelectMultiple,
-    )
+    scopes = forms.MultipleChoiceField(label=_("It may"), widget=forms.CheckboxSelectMultiple)
     days = forms.TypedChoiceField(
         label=_("It ends"),
         coerce=int,
@@ -108,6 +106,12 @@ class TokenForm(forms.Form):
             (0, _("never")),
         ],
     )
+
+    def __init__(self, *args: Any, operator: Operator, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["scopes"].choices = [  # type: ignore[attr-defined]
+            (scope, SCOPE_LABELS[scope]) for scope in scopes_for(operator)
+        ]
 
 
 class ActivityFilter(forms.Form):

@@ -1,6 +1,7 @@
 """Pages for which nobody needs an account (setup link, language, health), and the error pages."""
 
 from allauth.account.internal.flows.login import record_authentication
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
@@ -29,7 +30,7 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 @never_cache
 @sensitive_post_parameters("password")
 def setup(request: HttpRequest, secret: str) -> HttpResponse:
-    """The one-time link: makes the first owner, or lets a locked-out operator back in."""
+    """The one-time link: makes the first owner, or lets a new or locked-out operator in."""
     try:
         found = one_time.look_up(secret, at=timezone.now())
     except one_time.LinkRefused as refusal:
@@ -52,7 +53,11 @@ def setup(request: HttpRequest, secret: str) -> HttpResponse:
         sign_in(request, made)
         return redirect("mfa_index" if operator else "welcome")
     status = 422 if form.is_bound else 200
-    context = {"form": form, "operator": operator}
+    context = {
+        "form": form,
+        "operator": operator,
+        "is_new": operator is not None and operator.last_login is None,
+    }
     return render(request, "mailadmin/setup.html", context, status=status)
 
 
@@ -64,6 +69,8 @@ def refused_link(request: HttpRequest, refusal: one_time.LinkRefused) -> HttpRes
 def sign_in(request: HttpRequest, operator: Operator) -> None:
     """Sign in who just set a password, and let allauth know of that proof."""
     login(request, operator, backend=BACKEND)
+    # allauth hears of its own logins only; a session it does not know could not be ended.
+    UserSession.objects.create_from_request(request)
     record_authentication(request, operator, method="password", reauthenticated=True)
 
 

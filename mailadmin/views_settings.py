@@ -75,7 +75,7 @@ def visible_tokens(request: HttpRequest) -> "QuerySet[ApiToken]":
 def tokens(request: HttpRequest) -> HttpResponse:
     """List, and make: the secret is on this one answer and never again."""
     now = timezone.now()
-    form = TokenForm(request.POST or None)
+    form = TokenForm(request.POST or None, operator=request.user)
     secret = None
     if request.method == "POST" and form.is_valid():
         days = form.cleaned_data["days"]
@@ -86,7 +86,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
             by=request.user,
             at=now,
         )
-        form = TokenForm()
+        form = TokenForm(operator=request.user)
     rows = [
         (token, "revoked" if token.revoked_at else "ended" if ended(token, now) else "usable")
         for token in visible_tokens(request)[:200]

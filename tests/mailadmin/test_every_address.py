@@ -77,7 +77,7 @@ CALLS = {
     "POST /certificates/orders": "ca.issue",
     "GET /certificates/orders/{pk}": "ca.view",
     "POST /certificates/orders/{pk}/cancel": "ca.issue",
-    "POST /certificates/orders/{pk}/parcel": "ca.view",
+    "POST /certificates/orders/{pk}/parcel": "ca.issue",
     "POST /certificates/release": "ca.issue",
     "POST /certificates/revoke": "ca.issue",
     "GET /certificates/{pk}": "ca.view",

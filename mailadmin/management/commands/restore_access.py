@@ -1,6 +1,7 @@
 """`manage.py restore_access NAME`: let an operator back in who lost password or second factor.
 
-Removes the second factors, ends the sessions, and prints a one-time link to set a new password.
+Takes away password and second factors, ends the sessions, and prints a one-time link to set a new
+password.
 Whoever may run it is on the server already: it asks for nothing.
 """
 
@@ -10,9 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from core import setup
+from core import operators
 from core.models import Operator
-from mailadmin.profile import reset_second_factors
 
 
 class Command(BaseCommand):
@@ -35,9 +35,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{operator.username} is switched off; an owner can switch it on again."
             )
-        now = timezone.now()
-        removed = reset_second_factors(operator=operator, by=None, at=now)
-        link = setup.new_link(at=now, operator=operator)
-        self.stdout.write(f"Second factors removed: {removed}. Sessions ended.")
-        self.stdout.write("Open this within the hour; it works once:")
-        self.stdout.write(f"  http://localhost:{settings.PORT}{link}")
+        link = operators.let_in(operator=operator, by=None, at=timezone.now())
+        self.stdout.write("The old password and the second factors are gone, sessions have ended.")
+        self.stdout.write(f"Open this before {link.expires_at:%Y-%m-%d %H:%M} UTC; it works once:")
+        self.stdout.write(f"  http://localhost:{settings.PORT}{link.path}")
