@@ -4,9 +4,9 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from accounts import aliases, expiry, importing
+from accounts import aliases, expiry, importing, policy
 from accounts import flags as _flags
-from accounts.models import AccountImport, Alias, Mailbox, WeaknessAudit
+from accounts.models import AccountImport, Alias, Flag, Mailbox, WeaknessAudit
 
 
 def aliases_expired(at: datetime) -> "QuerySet[Alias]":
@@ -33,3 +33,8 @@ def flags(at: datetime) -> "QuerySet[Mailbox]":
 
 def audits(at: datetime) -> "QuerySet[WeaknessAudit]":
     return WeaknessAudit.objects.due(at)
+
+
+def announced(at: datetime) -> "QuerySet[Flag]":
+    """Flags for which the policy suspends now, as it was announced."""
+    return policy.due(at)

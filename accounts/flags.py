@@ -77,13 +77,21 @@ def listed(at: datetime, *, set_aside: bool = False) -> FlagQuerySet:
 def exempt(
     *, flag: Flag, reason: str, until: datetime | None, by: Operator | None, at: datetime
 ) -> Flag:
-    """Set a flag aside, until a moment or (None) as long as it stands. ExemptionRefused."""
+    """Set a flag aside, until a moment or (None) as long as it stands: what the policy announced
+    because of it is off. ExemptionRefused."""
     if not reason.strip():
         raise ExemptionRefused("reason", _("Say why it may stay as it is."))
     if until is not None and until <= at:
         raise ExemptionRefused("until", _("That moment is past: choose a later one."))
     with transaction.atomic():
-        _write(flag, exempt_at=at, exempt_until=until, exempt_reason=reason.strip(), exempt_by=by)
+        _write(
+            flag,
+            exempt_at=at,
+            exempt_until=until,
+            exempt_reason=reason.strip(),
+            exempt_by=by,
+            suspends_at=None,
+        )
         audit.record(
             by=by,
             at=at,
@@ -158,7 +166,7 @@ def _refresh_chunk(
         (flag.mailbox_id, flag.kind): flag
         for flag in Flag.objects.filter(mailbox__in=ids).only(*_FOUND)
     }
-    new, changed = [], []
+    new, changed, used_since = [], [], []
     count = 0
     for pk, address, created, set_at, state, owner, expires, host, password in rows:
         digest, reason = weak.get(pk, ("", ""))
@@ -184,8 +192,10 @@ def _refresh_chunk(
                 found.sure,
                 found.risk,
             ):
-                # A later use makes another finding of it, with a day of its own.
-                flag.since = found.since if found.kind == staleness.DORMANT else flag.since
+                if found.kind == staleness.DORMANT and flag.since != found.since:
+                    # A later use makes another finding of it, with a day of its own.
+                    flag.since = found.since
+                    used_since.append(flag.pk)
                 changed.append(flag)
             flag.evidence, flag.sure, flag.risk = found.evidence, found.sure, found.risk
     with transaction.atomic():
@@ -195,4 +205,6 @@ def _refresh_chunk(
             Flag.objects.bulk_create(new, ignore_conflicts=True)
         if changed:
             Flag.objects.bulk_update(changed, ["evidence", "sure", "risk", "since"])
+        if used_since:
+            Flag.objects.filter(pk__in=used_since).update(suspends_at=None)
     return count

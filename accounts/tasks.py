@@ -5,7 +5,7 @@ from contextlib import suppress
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import aliases, expiry, flags, importing, weakness
+from accounts import aliases, announcing, expiry, flags, importing, policy, weakness
 from accounts.models import AccountImport, WeaknessAudit
 from core import leases
 
@@ -38,6 +38,18 @@ def forget_import(_pk: int) -> None:
 def refresh_flags(_pk: int) -> None:
     """Those of all accounts: the id only says that it is time."""
     flags.refresh(at=timezone.now())
+    announcing.announce(at=timezone.now())
+
+
+@shared_task(name=policy.ANNOUNCE, ignore_result=True)
+def announce(_pk: int) -> None:
+    """What the policy will do: the id only says that it is on."""
+    announcing.announce(at=timezone.now())
+
+
+@shared_task(name="accounts.carry_out_policy", ignore_result=True)
+def carry_out_policy(pk: int) -> None:
+    policy.carry_out(pk, at=timezone.now())
 
 
 @shared_task(name=weakness.AUDIT, ignore_result=True)

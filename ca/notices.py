@@ -10,7 +10,6 @@ at most every `EVERY`; it looks that far ahead, so that nothing is told later th
 
 from __future__ import annotations
 
-import smtplib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,7 +24,7 @@ from django.utils.translation import ngettext
 
 from ca import ending, lifetimes, wording
 from ca.models import Certificate, Issuer, Notice
-from core import audit, leases, roles
+from core import audit, leases, outgoing, roles
 from core.errors import Refusal
 from core.models import Operator
 from core.nudge import nudge
@@ -63,17 +62,6 @@ class Standing:
     next_try_at: datetime | None
 
 
-def is_configured() -> bool:
-    return bool(settings.MAIL_CONFIGURED)
-
-
-def server() -> str:
-    """Where mail is handed in, for the page."""
-    kind = "smtps" if settings.EMAIL_USE_SSL else "smtp"
-    starttls = "?starttls" if settings.EMAIL_USE_TLS else ""
-    return f"{kind}://{settings.EMAIL_HOST}:{settings.EMAIL_PORT}{starttls}"
-
-
 def recipients() -> list[Operator]:
     """Operators who could do something about it, and have an address."""
     active = Operator.objects.filter(is_active=True).exclude(email="").order_by("pk")
@@ -87,7 +75,7 @@ def standing(at: datetime) -> Standing:
     waiting = [each for each in rows if each.sent_at is None]
     troubled = next((each for each in waiting if each.problem), None)
     return Standing(
-        configured=is_configured(),
+        configured=outgoing.is_configured(),
         sender=settings.DEFAULT_FROM_EMAIL,
         recipients=len(recipients()),
         last_sent_at=next((each.sent_at for each in rows if each.sent_at is not None), None),
@@ -140,7 +128,7 @@ def _may_collect(at: datetime) -> bool:
 def due_to_collect(at: datetime) -> QuerySet[Certificate]:
     """One certificate that people are to be told of: one message collects them all."""
     nothing = Certificate.objects.none()
-    if not is_configured() or not cache.add(_LOOKED, "1", LOOK_AGAIN_SECONDS):
+    if not outgoing.is_configured() or not cache.add(_LOOKED, "1", LOOK_AGAIN_SECONDS):
         return nothing
     if not _may_collect(at):
         return nothing
@@ -150,7 +138,7 @@ def due_to_collect(at: datetime) -> QuerySet[Certificate]:
 def collect(*, at: datetime) -> list[Notice]:
     """Note who is to be told of what, once: one notice a recipient. Empty where there is nothing,
     where mail is not configured, or where somebody else was first."""
-    if not is_configured() or not _may_collect(at):
+    if not outgoing.is_configured() or not _may_collect(at):
         return []
     pks = to_tell(at)
     with transaction.atomic():
@@ -179,7 +167,7 @@ def _note(operator: Operator, certificates: list[int], at: datetime) -> Notice:
 
 def request_test(*, by: Operator, at: datetime) -> Notice:
     """A mail to oneself, to see that it arrives."""
-    if not is_configured():
+    if not outgoing.is_configured():
         raise NotSent("mail_not_configured")
     if not by.email:
         raise NotSent("mail_no_address")
@@ -191,7 +179,7 @@ def request_test(*, by: Operator, at: datetime) -> Notice:
 
 def due(at: datetime) -> QuerySet[Notice]:
     """Without a mail server they wait: nothing is tried for ever."""
-    return Notice.objects.due(at) if is_configured() else Notice.objects.none()
+    return Notice.objects.due(at) if outgoing.is_configured() else Notice.objects.none()
 
 
 def send(*, notice: Notice, at: datetime) -> None:
@@ -207,8 +195,8 @@ def send(*, notice: Notice, at: datetime) -> None:
     try:
         message.connection = get_connection()
         message.send()
-    except (smtplib.SMTPException, OSError, ValueError) as error:
-        leases.release(notice, problem=said(error), next_try_at=at + pause(notice.fence))
+    except outgoing.FAILURES as error:
+        leases.release(notice, problem=outgoing.said(error), next_try_at=at + pause(notice.fence))
     else:
         leases.release(notice, sent_at=at, next_try_at=None, problem="")
 
@@ -217,19 +205,6 @@ def pause(tries: int) -> timedelta:
     """1, 2, 4, … minutes after the first, second, third failure; at most six hours."""
     doubled: timedelta = FIRST_PAUSE * 2 ** min(max(tries, 1) - 1, 12)
     return min(doubled, LONGEST_PAUSE)
-
-
-def said(error: Exception) -> str:
-    """What the mail server answered, or why it could not be asked; never what was sent to it."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        answer: tuple[int, bytes | str] = next(iter(error.recipients.values()))
-    elif isinstance(error, smtplib.SMTPResponseException):
-        answer = (error.smtp_code, error.smtp_error)
-    else:
-        return (str(error) or type(error).__name__)[:400]
-    code, text = answer
-    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return f"{code} {shown}"[:400]
 
 
 def compose(notice: Notice, *, to: Operator, at: datetime) -> EmailMessage | None:
@@ -253,14 +228,7 @@ def compose(notice: Notice, *, to: Operator, at: datetime) -> EmailMessage | Non
             left = count - MOST_NAMED
             lines += [ngettext("and %(n)d more", "and %(n)d more", left) % {"n": left}]
         lines += ["", _("Why, and what to do:"), f"{settings.CONSOLE_URL}/certificates/due/"]
-    return EmailMessage(
-        subject,
-        "\n".join([*lines, ""]),
-        settings.DEFAULT_FROM_EMAIL,
-        [to.email],
-        # RFC 3834: nobody's holiday reply should come back.
-        headers={"Auto-Submitted": "auto-generated"},
-    )
+    return outgoing.message(subject, lines, to=to.email)
 
 
 def _line(certificate: Certificate, renewed: bool, at: datetime) -> str:

@@ -43,6 +43,8 @@ WORDS = {
     "accounts.mailbox.resumed_many": _("Several mailboxes resumed"),
     "accounts.mailbox.suspended": _("Mailbox suspended"),
     "accounts.mailbox.suspended_many": _("Several mailboxes suspended"),
+    "accounts.policy.announced": _("Suspension announced by the policy"),
+    "accounts.policy.set": _("Policy of suspending flagged accounts changed"),
     "ca.authority.imported": _("Authority taken over from elsewhere"),
     "ca.authority.made": _("Authority made"),
     "ca.authority.reinstated": _("Authority signs again"),

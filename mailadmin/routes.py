@@ -36,6 +36,9 @@ ROUTES: dict[str, Route] = {
     "accounts.import_accounts": Route("work", due="accounts.due.imports"),
     "accounts.forget_import": Route("work", due="accounts.due.imports_to_forget"),
     "accounts.refresh_flags": Route("work", due="accounts.due.flags"),
+    # Asked for after each refresh, and when the policy is switched on.
+    "accounts.announce": Route("work"),
+    "accounts.carry_out_policy": Route("work", due="accounts.due.announced"),
     "accounts.audit_passwords": Route("work", due="accounts.due.audits"),
     "deploy.place_domain": Route("work", due="deploy.due.domains"),
 }

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from ca import notices
-from core import roles
+from core import outgoing, roles
 from core.access import address_of, requires
 from core.api_auth import create_token, revoke_token
 from core.models import ApiToken
@@ -58,7 +58,7 @@ def mail(request: HttpRequest) -> HttpResponse:
                 _("A test mail to %(address)s is on its way.") % {"address": request.user.email},
             )
         return redirect("mail_settings")
-    context = {"mail": notices.standing(now), "server": notices.server()}
+    context = {"mail": notices.standing(now), "server": outgoing.server()}
     return render(request, "mailadmin/settings_mail.html", context)
 
 

@@ -2,9 +2,13 @@
 
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.sink import Sink
 
 _data = tempfile.TemporaryDirectory(prefix="mailadmin-test-", ignore_cleanup_errors=True)
 os.environ["MAILADMIN_DATA"] = os.environ.get("MAILADMIN_TEST_DATA") or _data.name
@@ -70,3 +74,21 @@ def in_english() -> None:
     from django.utils import translation
 
     translation.activate("en")
+
+
+@pytest.fixture
+def sink(settings) -> Iterator[Sink]:  # type: ignore[no-untyped-def]
+    """The console's mail goes to it."""
+    from django.core.cache import cache
+
+    cache.clear()
+    with Sink() as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
+        settings.EMAIL_TIMEOUT = 5
+        settings.DEFAULT_FROM_EMAIL = "Mailadmin <console@example.test>"
+        settings.CONSOLE_URL = "https://console.example.test"
+        settings.MAIL_CONFIGURED = True
+        yield server
+        server.shutdown()

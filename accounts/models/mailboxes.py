@@ -62,8 +62,21 @@ def search_text(address: str, display_name: str, owner_contact: str) -> str:
 
 SEARCH_LENGTH = 500
 EXPIRED = "expired"
+# What the policy suspends for, by the kind of flag.
+BY_POLICY = {
+    "weak": "policy_weak",
+    "test_named": "policy_test_named",
+    "never_used": "policy_never_used",
+    "dormant": "policy_dormant",
+}
 # Codes that the console itself writes as a reason.
-REASONS = {EXPIRED: _("Its time was over.")}
+REASONS = {
+    EXPIRED: _("Its time was over."),
+    "policy_weak": _("By the policy, after a notice: its password was easy to guess."),
+    "policy_test_named": _("By the policy, after a notice: its name looks like a test."),
+    "policy_never_used": _("By the policy, after a notice: nobody was seen to use it."),
+    "policy_dormant": _("By the policy, after a notice: nobody used it for long."),
+}
 
 
 class Mailbox(models.Model):

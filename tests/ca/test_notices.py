@@ -5,9 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 import smtplib
-import socketserver
-import threading
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -17,64 +14,11 @@ from django.utils import timezone
 
 from ca import due, issuance, notices, tasks
 from ca.models import Certificate, Notice
+from core import outgoing
 from core.models import AuditEvent, Operator
 from tests.ca.conftest import request_for
 
 pytestmark = pytest.mark.django_db
-
-
-class Sink(socketserver.ThreadingTCPServer):
-    """A mail server of a few lines (RFC 5321): it keeps what it is given, or says `answer`."""
-
-    allow_reuse_address = True
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Session)
-        self.mails: list[tuple[list[str], bytes]] = []
-        self.answer = b""
-
-
-class Session(socketserver.StreamRequestHandler):
-    server: Sink
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 sink.example.test ESMTP\r\n")
-        to: list[str] = []
-        for line in self.rfile:
-            verb = line[:4].upper()
-            if verb == b"RCPT":
-                to.append(line.split(b"<")[1].split(b">")[0].decode())
-            if verb == b"RCPT" and self.server.answer:
-                self.wfile.write(self.server.answer + b"\r\n")
-            elif verb == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                body = b""
-                while (more := self.rfile.readline()) not in (b".\r\n", b""):
-                    body += more
-                self.server.mails.append((to, body))
-                to = []
-                self.wfile.write(b"250 kept\r\n")
-            elif verb == b"QUIT":
-                self.wfile.write(b"221 bye\r\n")
-                return
-            else:
-                self.wfile.write(b"250 ok\r\n")
-
-
-@pytest.fixture
-def sink(settings) -> Iterator[Sink]:  # type: ignore[no-untyped-def]
-    cache.clear()
-    with Sink() as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
-        settings.EMAIL_TIMEOUT = 5
-        settings.DEFAULT_FROM_EMAIL = "Mailadmin <console@example.test>"
-        settings.CONSOLE_URL = "https://console.example.test"
-        settings.MAIL_CONFIGURED = True
-        yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -239,9 +183,9 @@ def test_the_pause_doubles_up_to_six_hours(tries: int, minutes: int) -> None:
 
 def test_what_the_server_said_has_no_password_in_it() -> None:
     error = smtplib.SMTPAuthenticationError(535, b"5.7.8 authentication failed")
-    assert notices.said(error) == "535 5.7.8 authentication failed"
-    assert notices.said(smtplib.SMTPServerDisconnected("")) == "SMTPServerDisconnected"
-    assert len(notices.said(OSError("x" * 900))) == 400
+    assert outgoing.said(error) == "535 5.7.8 authentication failed"
+    assert outgoing.said(smtplib.SMTPServerDisconnected("")) == "SMTPServerDisconnected"
+    assert len(outgoing.said(OSError("x" * 900))) == 400
 
 
 def test_without_a_mail_server_nothing_is_queued(leaf, settings, signed_in, owner) -> None:  # type: ignore[no-untyped-def]
