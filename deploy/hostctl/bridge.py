@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import BinaryIO, Callable, Optional, Tuple
 
 from . import durable, paths
+from .full import Full
 from .uses import Uses
 
 THREADS = 64
@@ -226,6 +227,7 @@ def main(layout: paths.Layout, *, detach: bool) -> None:
     syslog.openlog("mailadmin-bridge", syslog.LOG_PID, syslog.LOG_MAIL)
     durable.folder(layout.run, 0o755)
     listener = listen(layout.at(paths.BRIDGE_SOCKET))
+    asked_if_full = listen(layout.at(paths.FULL_SOCKET))
     if detach and os.fork():
         os._exit(0)
     if detach:
@@ -241,6 +243,7 @@ def main(layout: paths.Layout, *, detach: bool) -> None:
     os.setuid(user.pw_uid)
     uses = Uses(layout.last_login_db)
     uses.start()
+    Full(layout.accounts_db, paths.DOVECOT_QUOTA_SOCKET).start(asked_if_full)
     try:
         Bridge(paths.DOVECOT_AUTH_SOCKET, uses=uses).serve(listener)
     finally:

@@ -108,7 +108,7 @@ WantedBy=multi-user.target
 UNIT
     cat >/etc/systemd/system/mailadmin-bridge.service <<'UNIT'
 [Unit]
-Description=Mailadmin: lets Sendmail check passwords with Dovecot
+Description=Mailadmin: lets Sendmail ask Dovecot about passwords and full mailboxes
 Before=sendmail.service
 After=mailadmin-recover.service
 
@@ -120,7 +120,7 @@ Restart=always
 RestartSec=2
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths=@RUN@
+ReadWritePaths=@RUN@ @STATE@
 ProtectHome=yes
 PrivateTmp=yes
 RestrictAddressFamilies=AF_UNIX

@@ -35,6 +35,8 @@ EDITMAP = "/usr/sbin/editmap"
 CLOSED = "ERROR:5.2.1:550 Mailbox does not accept mail"
 ROLES = ("postmaster", "abuse")
 OWN_ROLES = ("root", "postmaster", "abuse", "mailer-daemon")
+CATCH_ALL = "*"
+"""Local part of the alias for everything that a domain has no other recipient for."""
 
 Row = Tuple[str, str]
 

@@ -22,7 +22,7 @@ cannot drift apart.
           access.db aliases.db mailertable.db sendas.db cansend.db
       mail/<domain>/<local part>/          0700 vmail
       mail/.erased/                        0700 root      on its way to be deleted
-    /run/mailadmin/bridge.sock bridge.pid
+    /run/mailadmin/bridge.sock bridge.pid full.sock
 
 The accounts' maps are beside the database, not below its group-writable folder:
 Sendmail refuses a map under a directory that others than root can write.
@@ -72,6 +72,10 @@ DOVECOT_AUTH_SOCKET = "/run/dovecot/auth-client"
 """`service auth { unix_listener auth-client { mode = 0600 user = dovecot } }`: the bridge
 gives up root for Dovecot's own user once its socket is bound."""
 BRIDGE_USER = "dovecot"
+FULL_SOCKET = RUN + "/full.sock"
+"""Sendmail asks the bridge here, as a socketmap, whether a recipient's mailbox is full."""
+DOVECOT_QUOTA_SOCKET = "/run/dovecot/mailadmin-quota"
+"""`service quota-status`: the bridge asks it, in Postfix's policy protocol."""
 DOVECOT_LMTP_SOCKET = "/run/dovecot/lmtp"
 DOVECOT_PID = "/run/dovecot/master.pid"
 SENDMAIL_PID = "/run/sendmail/mta/sendmail.pid"

@@ -58,5 +58,6 @@ def host_values(host: HostConfig) -> dict[str, str]:
         "GID": str(paths.VMAIL_GID),
         "VMAIL": paths.VMAIL_USER,
         "BRIDGE_USER": paths.BRIDGE_USER,
+        "QUOTA_SOCKET": paths.DOVECOT_QUOTA_SOCKET.rpartition("/")[2],
         "SNIPPET": f"\n# --- the operator's own lines\n{snippet}" if snippet else "",
     }

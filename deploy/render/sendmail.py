@@ -42,6 +42,7 @@ def files(snapshot: Snapshot) -> Mapping[str, bytes]:
             LISTENERS="\n".join(_listeners(host)),
             MESSAGE_SIZE=str(lines.megabytes("message_size_mb", host.message_size_mb)),
             MAPS=paths.MAPS,
+            FULL_SOCKET=paths.FULL_SOCKET,
             SNIPPET=snippet,
         ),
         SENDMAIL_SASL: lines.fill(
