@@ -162,11 +162,11 @@ def rollout_out(row: Rollout) -> RolloutOut:
         created_at=row.created_at,
         reason=row.reason,
         is_open=any(each.is_open for each in hosts),
-        hosts=[_host_rollout_out(each) for each in hosts],
+        hosts=[host_rollout_out(each) for each in hosts],
     )
 
 
-def _host_rollout_out(row: HostRollout) -> HostRolloutOut:
+def host_rollout_out(row: HostRollout) -> HostRolloutOut:
     return HostRolloutOut(
         host=row.host.fqdn,
         state=row.state,
@@ -190,6 +190,30 @@ def _host_rollout_out(row: HostRollout) -> HostRolloutOut:
     )
 
 
+def plan_out(preview: rollout.Preview) -> PlanOut:
+    plan = preview.plan
+    return PlanOut(
+        host=preview.host.fqdn,
+        may_go=preview.may_go,
+        objections=list(preview.objections),
+        changes=[changes.sentence(change) for change in preview.changes],
+        files=[
+            FileOut(
+                path=change.path,
+                kind=change.kind,
+                services=list(change.services),
+                diff=change.unified_diff,
+            )
+            for change in plan.changes
+        ]
+        if plan
+        else [],
+        services={str(name): str(act) for name, act in plan.services.items()} if plan else {},
+        seconds_refused={str(k): v for k, v in plan.port_refused.items()} if plan else {},
+        drift=list(plan.drift) if plan else [],
+    )
+
+
 @router.get("/hosts", auth=READ)
 def list_hosts(request: HttpRequest, query: Query[ListIn]) -> HostsOut:
     _actor(request, "deploy.view")
@@ -209,29 +233,7 @@ def get_host(request: HttpRequest, name: str) -> HostOut:
 def get_plan(request: HttpRequest, name: str) -> PlanOut:
     """What putting the host live would do; changes nothing."""
     _actor(request, "deploy.view")
-    row = _host(name)
-    preview = rollout.preview(row)
-    plan = preview.plan
-    return PlanOut(
-        host=row.fqdn,
-        may_go=preview.may_go,
-        objections=list(preview.objections),
-        changes=[changes.sentence(change) for change in preview.changes],
-        files=[
-            FileOut(
-                path=change.path,
-                kind=change.kind,
-                services=list(change.services),
-                diff=change.unified_diff,
-            )
-            for change in plan.changes
-        ]
-        if plan
-        else [],
-        services={str(name): str(act) for name, act in plan.services.items()} if plan else {},
-        seconds_refused={str(k): v for k, v in plan.port_refused.items()} if plan else {},
-        drift=list(plan.drift) if plan else [],
-    )
+    return plan_out(rollout.preview(_host(name)))
 
 
 @router.post("/rollouts", auth=WRITE, response={202: RolloutOut})

@@ -8,26 +8,20 @@ of the dead worker's void, because its sequence number is used up.
 """
 
 import logging
-import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from django.utils import timezone
 
-from accounts.hashing import hash_password
 from core import leases
-from deploy import accounts_push, probes, states
+from deploy import accounts_push, probes, proof, states
 from deploy import helper as helpers
-from deploy import plan as planning
-from deploy.bundle import TLS_CA
 from deploy.helper import Helper
 from deploy.logbook import LEASE_SECONDS, Logbook, words
 from deploy.models import AccountPush, HostRollout, RolloutStep
-from deploy.probes.tls import roots
-from deploy.probes.values import Place, Result
+from deploy.probes.values import Place
 from deploy.transport import Broken, Event, HostError, Transport, TransportError
 
 log = logging.getLogger(__name__)
@@ -35,7 +29,6 @@ log = logging.getLogger(__name__)
 DEADLINE_SECONDS = 120
 """Then the host goes back by itself: longer than a slow restart, all probes and a new worker."""
 BUSY_SECONDS = 20.0
-PROBE_LOCAL_PART = "mailadmin-probe"
 
 # The switch was declined before anything was touched.
 _DECLINED = {
@@ -52,22 +45,12 @@ _DECLINED = {
 _OPERATOR_DECIDES = {"lineage", "ahead", "too_many_removed"}
 
 
-class Prove(Protocol):
-    def __call__(
-        self,
-        questions: Iterable[probes.Question],
-        place: Place,
-        *,
-        beat: Callable[[], None],
-    ) -> Iterator[Result]: ...
-
-
 @dataclass(frozen=True)
 class Tools:
     """What reaches outside, so that tests can hold it."""
 
     transport: Transport | None = None
-    prove: Prove = probes.run
+    prove: proof.Prove = probes.run
     clock: Callable[[], datetime] = timezone.now
     worker: str = ""
 
@@ -213,8 +196,9 @@ class _Carriage(Logbook):
 
     def prove(self, helper: Helper, login: Place) -> None:
         failed: list[str] = []
+        questions = proof.questions(self.host, self.generation)
         with self.phase("probe") as line:
-            for result in self.tools.prove(self.questions(), login, beat=self.beat):
+            for result in self.tools.prove(questions, login, beat=self.beat):
                 self.step(result.name, result.ok, result.evidence, result.ms)
                 self._remember(result)
                 if not result.ok:
@@ -232,54 +216,18 @@ class _Carriage(Logbook):
             return
         self.finish(states.CONFIRMED)
 
-    def questions(self) -> list[planning.Probe]:
-        asked = planning.plan(self.host.reported(), None, self.generation.bundle()).probes
-        more = (
-            planning.Probe("auth_right", "imaps", 993, "OK"),
-            planning.Probe("auth_right", "pop3s", 995, "+OK"),
-        )
-        questions = [*asked, *(probe for probe in more if probe not in asked)]
-        # Dovecot keeps whoever gave a wrong password waiting for two seconds: that one first.
-        return sorted(questions, key=lambda probe: probe.kind != "auth_wrong")
-
     # The login of the probes
 
     def add_login(self, helper: Helper) -> Place:
-        """A mailbox for these probes alone: it receives nothing, sends nothing, and goes again.
-
-        Should it stay (a worker killed here), nobody knows its password, which is random and never
-        stored.
-        """
-        domain = accounts_push.probe_domain(self.host)
-        place = Place(
-            address=self.host.address,
-            fqdn=self.host.fqdn,
-            ca_pem=roots(self.generation.bundle().files[TLS_CA]),
-            login=f"{PROBE_LOCAL_PART}@{domain}",
-            password=secrets.token_urlsafe(24),
-        )
-        mailbox = {
-            "address": place.login,
-            "password": hash_password(place.password),
-            "can_login": True,
-            "can_send": False,
-            "receives": False,
-            "quota_bytes": 0,
-        }
-        with (
-            self.phase("login"),
-            accounts_push.held(self.host, clock=self.clock) as push,
-        ):
-            accounts_push.add(push, helper, [{"domain": {"name": domain}}, {"mailbox": mailbox}])
+        place = proof.place_of(self.host, self.generation)
+        with self.phase("login"):
+            proof.add_login(self.host, helper, place, clock=self.clock)
         return place
 
     def remove_login(self, helper: Helper, place: Place) -> None:
         """After the end, when the row is not ours any more; the next rollout tries again."""
         try:
-            with accounts_push.held(self.host, clock=self.clock) as push:
-                accounts_push.add(
-                    push, helper, [{"remove": place.login}], end_sessions=(place.login,)
-                )
+            proof.remove_login(self.host, helper, place, clock=self.clock)
             helpers.note_reached(self.host, helper.facts(), at=self.clock())
         except (HostError, TransportError, accounts_push.Held) as error:
             log.warning("the login %s stays: %s", place.login, words(error))
