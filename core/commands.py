@@ -257,6 +257,15 @@ def _all_text(options: Mapping[str, Any]) -> None:
                 raise Refused("argument_not_text", value=shown) from None
 
 
+def code_of(refusal: Refusal) -> str:
+    """A refusal's name for scripts: `AddressTaken` is address_taken."""
+    given = getattr(refusal, "code", None)
+    if given is not None:
+        return str(given)
+    name = type(refusal).__name__
+    return "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name).lstrip("_")
+
+
 def few(names: Iterable[str]) -> str:
     return ", ".join(list(names)[:SHOWN]) or "-"
 

@@ -16,7 +16,7 @@ from accounts import addresses
 from accounts.models import Domain, Mailbox
 from accounts.refusals import AddressRefused, DomainRefused, ReasonsRefusal, SeveralRefused
 from core import terminal
-from core.commands import TerminalCommand, few
+from core.commands import TerminalCommand, code_of, few
 from core.errors import Refusal
 
 STDIN = "-"
@@ -56,15 +56,6 @@ class AccountsCommand(TerminalCommand):
         for code in warnings:
             self.warn(code, path=path)
         return text
-
-
-def code_of(refusal: Refusal) -> str:
-    """A refusal's name for scripts: `AddressTaken` is address_taken."""
-    given = getattr(refusal, "code", None)
-    if given is not None:
-        return str(given)
-    name = type(refusal).__name__
-    return "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name).lstrip("_")
 
 
 def domain_named(text: str) -> Domain:

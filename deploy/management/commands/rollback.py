@@ -1,0 +1,66 @@
+"""`manage.py rollback`: a mail host as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
+
+from core.commands import few
+from deploy import rollout
+from deploy.management.base import Refused, host_named
+from deploy.management.following import RolloutCommand, unchanged
+from deploy.management.shown import summary
+from deploy.models import Generation, Host
+
+
+class Command(RolloutCommand):
+    help = """Go back to an earlier generation of a mail host: checked, switched and proved, as any.
+
+Accounts are in no generation and stay as they are. The generations are on the host's page.
+
+  ./run manage rollback mail1.example.test --to 4
+"""
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("host", metavar="HOST", help="its full name, or: practice")
+        parser.add_argument("--to", type=int, required=True, metavar="N", help="the generation")
+
+    def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        host = host_named(options["host"])
+        live = rollout.live_generation(host)
+        self.same = ""
+        if live is not None and live.number == options["to"]:
+            sentence = _("%(host)s is on generation %(number)s already.")
+            self.same = sentence % {"host": host.fqdn, "number": live.number}
+            return {"confirmed": True, "rollout": None, "hosts": [unchanged(host, live)]}
+        wanted = kept(host, options["to"])
+        preview = rollout.preview(host, to=wanted)
+        try:
+            made = rollout.request(hosts=[host], to=wanted, by=self.by, at=self.now)
+        except rollout.NothingToDo as same:
+            self.same = same.sentence
+            return {"confirmed": True, "rollout": None, "hosts": [unchanged(host, live)]}
+        for line in summary(preview):
+            self.tell(line)
+        return self.followed(made)
+
+    def said(self, result: Mapping[str, Any]) -> Iterator[str]:
+        if self.same:
+            yield self.same
+
+
+def kept(host: Host, number: int) -> Generation:
+    """A generation that was live before; the refusal names those there are."""
+    rows = Generation.objects.filter(host=host, state=Generation.KEPT)
+    found = rows.filter(number=number).first()
+    if found is None:
+        sentence = _(
+            "%(host)s cannot go back to generation %(number)s. It was live with: %(kept)s."
+        )
+        numbers = few(str(each) for each in rows.values_list("number", flat=True))
+        detail = {"host": host.fqdn, "number": number, "kept": numbers}
+        raise Refused("not_kept", sentence % detail)
+    return found

@@ -1,0 +1,123 @@
+"""Rollouts that a command asked for: carried out here or followed, each step said as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from core import inline
+from deploy import api, carriage, sentences
+from deploy.management.base import DeployCommand, Refused, not_in_time
+from deploy.management.shown import step_line
+from deploy.models import Generation, Host, HostRollout, Rollout, RolloutStep
+
+NOTHING_TO_DO = "nothing_to_do"
+PATIENCE = 660.0
+"""A rollout gives up after ten minutes by itself."""
+
+
+class RolloutCommand(DeployCommand):
+    """Ends with status 0 only where every host is confirmed, or needed nothing."""
+
+    permission = "deploy.rollout"
+    patience = PATIENCE
+
+    def followed(self, rollout: Rollout, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """The rollout at its good end; anything else is the command's failure, with all of it.
+        `others` are hosts that needed nothing."""
+        rows = list(rollout.hosts.select_related("host", "generation").order_by("pk"))
+        log = _Log(self, rows)
+        try:
+            missing = self.carried_out(
+                rows, carriage.carry_out, ends=lambda row: not row.is_open, look=log.look
+            )
+        except KeyboardInterrupt:
+            raise Refused(
+                "interrupted",
+                _(
+                    "Interrupted. What was asked for goes on: a running console takes it over "
+                    "within half a minute, a stopped one when it starts. Until then a server that "
+                    "hears nothing goes back by itself after two minutes."
+                ),
+            ) from None
+        result = outcome(rollout)
+        result["hosts"] += others
+        for row in rows:
+            for line in ending(row):
+                self.tell(line)
+        if not result["confirmed"]:
+            self._fail(rows, missing, result)
+        return result
+
+    def _fail(
+        self, rows: Sequence[HostRollout], missing: list[BaseException], result: dict[str, Any]
+    ) -> None:
+        for error in missing:
+            if isinstance(error, inline.NotCarriedOut):
+                refusal = not_in_time(error)
+                self.fail(refusal.sentence, refusal.code, **result)
+        failed = [row for row in rows if row.state != HostRollout.CONFIRMED]
+        sentence = _("Not live: %(hosts)s.") % {"hosts": ", ".join(str(row.host) for row in failed)}
+        if self._in_json and len(failed) == 1:
+            sentence = f"{sentence} {problem_of(failed[0])}".strip()
+        self.fail(sentence, "not_confirmed", **result)
+
+
+class _Log:
+    """Each step said once, when it is over."""
+
+    def __init__(self, command: DeployCommand, rows: Sequence[HostRollout]) -> None:
+        self.command = command
+        self.rows = [row.pk for row in rows]
+        self.names = {row.pk: row.host.fqdn for row in rows}
+        self.said: set[int] = set()
+        self.last: int | None = None
+
+    def look(self) -> None:
+        steps = RolloutStep.objects.filter(host_rollout__in=self.rows).exclude(pk__in=self.said)
+        for step in steps:
+            if step.ok is None and step.name != "wait":
+                continue
+            if step.host_rollout_id != self.last:
+                self.last = step.host_rollout_id
+                self.command.tell(f"{self.names[step.host_rollout_id]}:")
+            self.command.tell(step_line(step))
+            self.said.add(step.pk)
+
+
+def outcome(rollout: Rollout) -> dict[str, Any]:
+    """For `--json`: the API's rollout, host by host."""
+    made = api.rollout_out(rollout).model_dump(mode="json")
+    return {
+        "confirmed": all(each["state"] == HostRollout.CONFIRMED for each in made["hosts"]),
+        "rollout": made["id"],
+        "hosts": made["hosts"],
+    }
+
+
+def ending(row: HostRollout) -> Iterator[str]:
+    names = {"host": row.host.fqdn, "number": row.generation.number}
+    if row.state == HostRollout.CONFIRMED:
+        sentence = _("%(host)s is on generation %(number)s, confirmed after %(seconds)s s.")
+        yield sentence % {**names, "seconds": f"{row.seconds or 0.0:.1f}"}
+        return
+    yield f"{row.host.fqdn}: {row.get_state_display()}. {problem_of(row)}".strip()
+
+
+def problem_of(row: HostRollout) -> str:
+    parts = (
+        sentences.problem(row.problem, row.problem_detail),
+        str(sentences.WHAT_NEXT.get(row.state, "")),
+    )
+    return " ".join(part for part in parts if part)
+
+
+def unchanged(host: Host, live: Generation | None) -> dict[str, Any]:
+    """For `--json`: a host that needed nothing, in the place of its rollout."""
+    return {
+        "host": host.fqdn,
+        "state": NOTHING_TO_DO,
+        "generation": live.number if live else None,
+    }
