@@ -77,14 +77,28 @@ class _Log:
 
     def look(self) -> None:
         steps = RolloutStep.objects.filter(host_rollout__in=self.rows).exclude(pk__in=self.said)
-        for step in steps:
-            if step.ok is None and step.name != "wait":
-                continue
+        over = [step for step in steps if step.ok is not None or step.name == "wait"]
+        for step in finer_first(over):
             if step.host_rollout_id != self.last:
                 self.last = step.host_rollout_id
                 self.command.tell(f"{self.names[step.host_rollout_id]}:")
             self.command.tell(step_line(step))
             self.said.add(step.pk)
+
+
+def finer_first(steps: Sequence[RolloutStep]) -> Iterator[RolloutStep]:
+    """As they ended: `validate.m4` before the `validate` that it is part of."""
+    outer: RolloutStep | None = None
+    for step in steps:
+        if outer is not None and not step.name.startswith(f"{outer.name}."):
+            yield outer
+            outer = None
+        if "." in step.name:
+            yield step
+        else:
+            outer = step
+    if outer is not None:
+        yield outer
 
 
 def outcome(rollout: Rollout) -> dict[str, Any]:

@@ -61,7 +61,10 @@ def probe_line(kind: str, protocol: str, ok: bool, evidence: str) -> str:
 
 def step_line(step: RolloutStep) -> str:
     text = sentences.step(step.name)
-    if step.detail and (not step.ok or not step.name.startswith("probe.")):
+    is_finer = "." in step.name
+    # What failed is said by the finer step, and at the end.
+    says = step.ok is not False or is_finer
+    if step.detail and says and not (step.ok and step.name.startswith("probe.")):
         text = f"{text}: {step.detail}"
     if step.ms is not None:
         text = f"{text} ({step.ms} ms)"
