@@ -61,14 +61,19 @@ def probe_line(kind: str, protocol: str, ok: bool, evidence: str) -> str:
 
 def step_line(step: RolloutStep) -> str:
     text = sentences.step(step.name)
-    is_finer = "." in step.name
-    # What failed is said by the finer step, and at the end.
-    says = step.ok is not False or is_finer
-    if step.detail and says and not (step.ok and step.name.startswith("probe.")):
-        text = f"{text}: {step.detail}"
+    if detail := _detail(step):
+        text = f"{text}: {detail}"
     if step.ms is not None:
         text = f"{text} ({step.ms} ms)"
     return marked(step.ok, text)
+
+
+def _detail(step: RolloutStep) -> str:
+    if step.name.startswith("probe."):
+        return "" if step.ok else step.detail
+    if step.ok is False and "." not in step.name:
+        return ""  # the finer step said it, and the end says it again
+    return step.detail
 
 
 def marked(ok: bool | None, text: str) -> str:
