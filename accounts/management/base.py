@@ -18,6 +18,7 @@ from accounts.refusals import AddressRefused, DomainRefused, ReasonsRefusal, Sev
 from core import terminal
 from core.commands import TerminalCommand, code_of, few
 from core.errors import Refusal
+from core.models import Operator
 
 STDIN = "-"
 
@@ -58,26 +59,30 @@ class AccountsCommand(TerminalCommand):
         return text
 
 
-def domain_named(text: str) -> Domain:
+def domain_named(text: str, by: Operator | None) -> Domain:
+    """One that exists for `by`; what is out of his scope is as unknown as what is nowhere."""
     try:
         name = addresses.domain_name(text)
     except addresses.NotAnAddress as refused:
         raise DomainRefused(refused.reasons) from None
-    found = Domain.objects.filter(name=name).first()
+    rows = Domain.objects.visible_to(by)
+    found: Domain | None = rows.filter(name=name).first()
     if found is None:
-        known = few(Domain.objects.order_by("name").values_list("name", flat=True))
+        known = few(rows.order_by("name").values_list("name", flat=True))
         sentence = _("There is no domain %(name)s. Known: %(known)s.")
         shown = addresses.unicode_domain(name)
         raise Unclear("domain_unknown", sentence % {"name": shown, "known": known})
     return found
 
 
-def mailbox_at(text: str) -> Mailbox:
+def mailbox_at(text: str, by: Operator | None) -> Mailbox:
+    """As domain_named."""
     try:
         address = str(addresses.parse(text))
     except addresses.NotAnAddress as refused:
         raise AddressRefused(refused.reasons) from None
-    found = Mailbox.objects.select_related("domain").filter(address=address).first()
+    rows = Mailbox.objects.visible_to(by).select_related("domain")
+    found: Mailbox | None = rows.filter(address=address).first()
     if found is None:
         sentence = _("There is no mailbox %(address)s.")
         raise Unclear("mailbox_unknown", sentence % {"address": addresses.unicode_address(address)})

@@ -24,6 +24,8 @@ SHOWN = 1000
 
 
 class ImportCommand(AccountsCommand):
+    permission = "accounts.domains"
+
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would happen, and make nothing"

@@ -25,6 +25,7 @@ already is brought to its end. Nothing is guessed twice, and no password is stor
 
   ./run manage audit_passwords
 """
+    permission = "accounts.domains"
 
     def arguments(self, parser: CommandParser) -> None:
         pass

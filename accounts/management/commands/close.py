@@ -38,7 +38,7 @@ Its mail is kept until a day, {closing.KEPT_DAYS} days from now without --until.
             last = timezone.localtime(end_of_day(options["until"])).date()
             days = (last - timezone.localtime(now).date()).days
         self.mailbox = closing.close(
-            mailbox=mailbox_at(options["address"]),
+            mailbox=mailbox_at(options["address"], self.by),
             days=days,
             reason=options["reason"],
             by=self.by,

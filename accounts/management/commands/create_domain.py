@@ -17,6 +17,7 @@ class Command(AccountsCommand):
 
   ./run manage create_domain example.test --note "customers in the north"
 """
+    permission = "accounts.domains"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME", help="what stands after the @; in any script")

@@ -51,7 +51,7 @@ enough is refused with every reason.
         local, _at, domain = options["address"].strip().rpartition("@")
         quota, expires = options["quota"], options["expires"]
         self.mailbox = lifecycle.create(
-            domain=domain_named(domain),
+            domain=domain_named(domain, self.by),
             local_part=local,
             password=self.password(options["password_file"]),
             display_name=options["name"],

@@ -32,7 +32,7 @@ class Command(AccountsCommand):
         )
 
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        mailbox = mailbox_at(options["address"])
+        mailbox = mailbox_at(options["address"], self.by)
         if not options["yes"]:
             sentence = _("Erasing %(address)s cannot be undone. Say --yes to do it.")
             shown = mailbox.unicode_address

@@ -32,9 +32,9 @@ class Command(AccountsCommand):
         if hashes:
             # A viewer sees no hash anywhere else.
             self.allowed("accounts.manage", by=self.by)
-        rows = Mailbox.objects.present()
+        rows = Mailbox.objects.visible_to(self.by).present()
         if options["domain"]:
-            rows = rows.filter(domain=domain_named(options["domain"]))
+            rows = rows.filter(domain=domain_named(options["domain"], self.by))
         self.pieces = exporting.lines(rows, hashes=hashes)
         if not options["json"]:
             return {}

@@ -34,7 +34,7 @@ The console looks anew every hour; --refresh does it now.
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
         if options["refresh"]:
             flags.refresh(at=self.now)
-        rows = flags.listed(self.now, set_aside=options["set_aside"])
+        rows = flags.listed(self.now, set_aside=options["set_aside"]).visible_to(self.by)
         if options["kind"]:
             rows = rows.filter(kind__in=options["kind"])
         found = rows.select_related("mailbox").order_by("-risk", "mailbox__address", "kind")

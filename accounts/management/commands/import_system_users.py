@@ -34,7 +34,7 @@ in suspended; one without a password is refused and named. The passwords stay as
         super().arguments(parser)
 
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        domain = domain_named(options["domain"])
+        domain = domain_named(options["domain"], self.by)
         total = hashlib.sha256()
         rows = reading.system_users(
             io.BytesIO(self.file(options["passwd"], most=reading.MOST_BYTES)),

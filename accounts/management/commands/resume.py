@@ -23,7 +23,7 @@ class Command(AccountsCommand):
 
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
         self.mailbox = lifecycle.resume(
-            mailbox=mailbox_at(options["address"]), by=self.by, at=self.now
+            mailbox=mailbox_at(options["address"], self.by), by=self.by, at=self.now
         )
         return described(self.mailbox)
 

@@ -19,6 +19,7 @@ Mail goes on arriving, unless you refuse it.
 
   ./run manage suspend anna@example.test --reason "password stolen"
 """
+    permission = "accounts.help"
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("address", metavar="ADDRESS")
@@ -27,7 +28,7 @@ Mail goes on arriving, unless you refuse it.
 
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
         self.mailbox = lifecycle.suspend(
-            mailbox=mailbox_at(options["address"]),
+            mailbox=mailbox_at(options["address"], self.by),
             reason=options["reason"],
             refuses_mail=options["refuse_mail"],
             by=self.by,
