@@ -1,14 +1,20 @@
 """Mailboxes where an operator's mail arrives: out of reach for who could become that operator."""
 
 import datetime
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
 
 from accounts import aliases, bulk, closing, domains, expiry, invitations, lifecycle, protection
 from accounts.models import Alias, Domain, Erasure, Mailbox
 from accounts.protection import MailboxProtected
+from core.api_auth import create_token
 from core.models import AuditEvent, Operator
 
 from .conftest import AT, GOOD
@@ -170,3 +176,115 @@ def test_another_domains_operator_protects_nothing_here(anna: Mailbox, owner: Op
     domains.create(name="other.test", by=owner, at=AT)
     operator("owner", "anna@other.test")
     assert anna.address not in protection.protected()
+
+
+def browser(by: Operator) -> Client:
+    client = Client()
+    client.force_login(by, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+OFFERED = ("password", "suspend", "invite", "end", "close")
+
+
+def test_its_page_says_why_and_offers_nothing_that_is_refused(
+    protected: Mailbox, manager: Operator, owner: Operator
+) -> None:
+    page = reverse("accounts:mailbox", args=[protected.pk])
+    addresses = [reverse(f"accounts:{name}", args=[protected.pk]) for name in OFFERED]
+    shown = browser(manager).get(page).content.decode()
+    assert "Protected: mail of somebody who works with this console arrives here" in shown
+    assert not [each for each in addresses if each in shown]
+    assert reverse("accounts:edit", args=[protected.pk]) in shown
+    shown = browser(owner).get(page).content.decode()
+    assert "Protected: mail of somebody" in shown
+    assert all(each in shown for each in addresses)
+
+
+def test_another_mailboxs_page_says_nothing_of_it(anna: Mailbox, manager: Operator) -> None:
+    shown = browser(manager).get(reverse("accounts:mailbox", args=[anna.pk])).content.decode()
+    assert "Protected" not in shown
+    assert all(reverse(f"accounts:{name}", args=[anna.pk]) in shown for name in OFFERED)
+
+
+@pytest.mark.parametrize("name", ["password", "end", "erase", "suspend", "close", "invite"])
+def test_a_page_that_would_be_refused_leads_back_with_the_reason(
+    protected: Mailbox, manager: Operator, name: str
+) -> None:
+    client = browser(manager)
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+    session.save()
+    seen = AuditEvent.objects.count()
+    given = {"password": GOOD + "x", "days": 30, "typed": protected.address}
+    answer = client.post(reverse(f"accounts:{name}", args=[protected.pk]), given, follow=True)
+    assert answer.redirect_chain[-1][0] == reverse("accounts:mailbox", args=[protected.pk])
+    assert "anna@example.test is protected" in answer.content.decode()
+    assert AuditEvent.objects.count() == seen
+
+
+def test_its_text_is_edited_and_its_quota_is_not(protected: Mailbox, manager: Operator) -> None:
+    given = {"revision": 1, "display_name": "Boss", "quota_mb": "1"}
+    browser(manager).post(reverse("accounts:edit", args=[protected.pk]), given)
+    protected.refresh_from_db()
+    assert (protected.display_name, protected.quota_mb) == ("Boss", None)
+
+
+def test_a_list_says_which_stay_as_they_are(
+    domain: Domain, protected: Mailbox, manager: Operator
+) -> None:
+    bo = lifecycle.create(domain=domain, local_part="bo", password=GOOD, by=None, at=AT)
+    client = browser(manager)
+    ticked = {"verb": "suspend", "mailbox": [protected.pk, bo.pk]}
+    asked = client.post(reverse("accounts:selected"), ticked)
+    assert [row.address for row in asked.context["applies"]] == ["bo@example.test"]
+    assert [row.address for row in asked.context["protected"]] == ["anna@example.test"]
+    done = client.post(reverse("accounts:selected"), ticked | {"sure": "yes"}, follow=True)
+    assert "1 account stays as it is: it is protected" in done.content.decode()
+    alone = {"verb": "close", "mailbox": [protected.pk]}
+    back = client.post(reverse("accounts:selected"), alone, follow=True)
+    assert "anna@example.test is protected" in back.content.decode()
+
+
+def test_the_list_of_aliases_offers_no_change_on_an_operators_way(
+    domain: Domain, manager: Operator, owner: Operator
+) -> None:
+    operator("owner", "boss@example.test")
+    boss = lead(domain, "boss", "anna@example.test")
+    address = reverse("accounts:alias_edit", args=[boss.pk])
+    assert address not in browser(manager).get(reverse("accounts:aliases")).content.decode()
+    assert address in browser(owner).get(reverse("accounts:aliases")).content.decode()
+    away = browser(manager).get(address, follow=True)
+    assert "boss@example.test is protected" in away.content.decode()
+    delete = reverse("accounts:alias_delete", args=[boss.pk])
+    refused = browser(manager).post(delete, follow=True)
+    assert "boss@example.test is protected" in refused.content.decode()
+    assert Alias.objects.filter(pk=boss.pk).exists()
+
+
+def test_the_name_says_so_while_it_is_typed(domain: Domain, manager: Operator) -> None:
+    operator("owner", "boss@example.test")
+    given = {"local_part": "boss", "domain": domain.pk}
+    shown = browser(manager).post(reverse("accounts:name_check"), given).content.decode()
+    assert "boss@example.test is protected" in shown
+
+
+@pytest.mark.parametrize("role", ["domain_manager", "helpdesk"])
+def test_a_token_reaches_no_further_than_its_maker(protected: Mailbox, role: str) -> None:
+    by = operator(role)
+    _token, secret = create_token(
+        name="t", scopes=["accounts:write"], expires_at=None, by=by, at=timezone.now()
+    )
+    client = Client(headers={"Authorization": f"Bearer {secret}"})
+    for name, given in (("password", {"password": GOOD + "x"}), ("suspend", {})):
+        path = f"/api/v1/mailboxes/{protected.address}/{name}"
+        answer = client.post(path, given, content_type="application/json")
+        assert answer.status_code == 403 and "is protected" in answer.json()["detail"], name
+
+
+def test_a_command_as_somebody_reaches_no_further(protected: Mailbox, manager: Operator) -> None:
+    with pytest.raises(CommandError, match="is protected"):
+        call_command("suspend", protected.address, operator=manager.username)
+    call_command("suspend", protected.address)
+    protected.refresh_from_db()
+    assert protected.state == "suspended"
