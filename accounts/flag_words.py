@@ -84,7 +84,8 @@ def row_of(flag: Flag) -> dict[str, Any]:
 
 def of_mailbox(mailbox: Mailbox, *, at: datetime) -> list[dict[str, Any]]:
     """For a mailbox's page, which says by itself that a name looks like a test."""
-    found = flags.listed(at).filter(mailbox=mailbox).exclude(kind=staleness.TEST_NAMED)
+    found = flags.listed(at).filter(mailbox=mailbox)
+    found = found.exclude(kind=staleness.TEST_NAMED, suspends_at=None)
     return [row_of(flag) for flag in found]
 
 

@@ -18,11 +18,12 @@ wait for the next.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import flags, lifecycle, protection, staleness, states
@@ -44,6 +45,7 @@ LEAST_DAYS, MOST_DAYS, USUAL_DAYS = 1, 365, 14
 FRESH = timedelta(days=1)
 SHARE = 20
 DAY = timedelta(days=1)
+NAMED_AT_MOST = 10
 AGAIN = timedelta(hours=1)
 ONLY = 1
 _LOOKED = "accounts.policy.looked"
@@ -156,6 +158,29 @@ def concerned(kinds: Sequence[str], *, at: datetime, known: bool = True) -> Quer
         late = Evidence.objects.filter(through__lt=at - FRESH).values_list("host", flat=True)
         rows = rows.exclude(kind__in=_OF_USE, mailbox__domain__host__in=list(late))
     return rows
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Whom a policy would announce now: how many mailboxes, and the first of them."""
+
+    count: int
+    names: list[str]
+
+
+def preview(kinds: Sequence[str], *, by: Operator | None, at: datetime) -> Preview:
+    """Of the mailboxes that exist for `by`, those that are announced already left out."""
+    new = concerned(kinds, at=at).filter(suspends_at=None).visible_to(by)
+    rows = Mailbox.objects.filter(pk__in=new.order_by().values("mailbox"))
+    first = rows.order_by("address")[:NAMED_AT_MOST]
+    return Preview(rows.count(), [row.unicode_address for row in first])
+
+
+def numbers(*, by: Operator | None, at: datetime) -> dict[str, int]:
+    """How many mailboxes each kind concerns now."""
+    rows = concerned(KINDS, at=at).visible_to(by).order_by()
+    found = dict(rows.values_list("kind").annotate(Count("mailbox")))
+    return {kind: found.get(kind, 0) for kind in KINDS}
 
 
 def due(at: datetime) -> QuerySet[Flag]:

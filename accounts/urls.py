@@ -10,6 +10,7 @@ from accounts.pages import (
     importing,
     invitations,
     mailboxes,
+    policy,
     selection,
 )
 
@@ -41,6 +42,7 @@ urlpatterns = [
     path("invitation/<str:secret>/", invitations.invitation, name="invitation"),
     path("invitation/<str:secret>/check/", invitations.check, name="invitation_check"),
     path("flags/", flags.index, name="flags"),
+    path("flags/policy/", policy.edit, name="policy"),
     path("flags/selected/", flags.selected, name="flags_selected"),
     path("flags/audit/", flags.audit, name="audit"),
     path("flags/audit/start/", flags.audit_start, name="audit_start"),

@@ -25,7 +25,7 @@ from core.errors import Refusal
 from core.paging import SIZE, page_of
 
 LOOKS = {WeaknessAudit.RUNNING: "busy", WeaknessAudit.DONE: "ok", WeaknessAudit.STOPPED: "idle"}
-SET_ASIDE = "set_aside"
+SET_ASIDE, ANNOUNCED = "set_aside", "announced"
 # What may be done to ticked flags; to set aside and to count again is to judge.
 VERBS = {verb: BULK[verb][2] for verb in ("suspend", "close")} | {
     "exempt": "accounts.manage",
@@ -45,6 +45,9 @@ def index(request: HttpRequest) -> HttpResponse:
     rows = aside if set_aside else standing
     if kind in FlagKind.values:
         rows = rows.filter(kind=kind)
+    told = standing.exclude(suspends_at=None)
+    if kind == ANNOUNCED:
+        rows = told
     rows = rows.select_related("mailbox", "exempt_by")
     page = page_of(rows, request.GET, order=BY_RISK)
     counts = dict(standing.order_by().values_list("kind").annotate(Count("pk")))
@@ -59,6 +62,7 @@ def index(request: HttpRequest) -> HttpResponse:
         ],
         "all": sum(counts.values()),
         "aside": aside.count(),
+        "announced": told.count(),
         "shows_audit": request.user.scope is None,
         **_audit_context(),
     }

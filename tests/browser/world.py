@@ -70,6 +70,7 @@ class World:
             f"/accounts/domains/{self.mailbox.domain_id}/",
             f"/accounts/domains/{self.mailbox.domain_id}/edit/",
             "/accounts/flags/",
+            "/accounts/flags/policy/",
             "/accounts/aliases/",
             "/accounts/aliases/new/",
             f"/accounts/{self.mailbox.pk}/",

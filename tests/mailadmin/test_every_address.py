@@ -39,7 +39,7 @@ OPEN = {
     "trust:roots",
 }
 # Pages whose form takes more than the page: here the view asks again.
-MORE_TO_POST = {"accounts:domains": "accounts.domains"}
+MORE_TO_POST = {"accounts:domains": "accounts.domains", "accounts:policy": "accounts.domains"}
 # Names that only give an answer of 404, or a way in (`mailadmin.session_urls`).
 OF_ALLAUTH = ("session/",)
 API = "api/v1/"
@@ -92,6 +92,8 @@ CALLS = {
     "GET /domains/{name}": "accounts.view",
     "PATCH /domains/{name}": "accounts.domains",
     "GET /flags": "accounts.view",
+    "GET /flags/policy": "accounts.view",
+    "PUT /flags/policy": "accounts.domains",
     "DELETE /flags/{pk}/exempt": "accounts.manage",
     "POST /flags/{pk}/exempt": "accounts.manage",
     "GET /hosts": "deploy.view",
