@@ -47,6 +47,7 @@ SENTENCES: Mapping[str, Any] = {
     "operator_unknown": _("There is no operator “%(value)s”. Known: %(known)s."),
     "operator_off": _("“%(value)s” is switched off; an owner can switch it on again."),
     "operator_may_not": _("“%(value)s” may not do this; it needs the role %(roles)s."),
+    "domain_unknown": _("There is no domain “%(value)s”. Known: %(known)s."),
     "argument_not_text": _("“%(value)s” is no text (UTF-8)."),
     "file_missing": _("There is no file %(path)s."),
     "file_unreadable": _("The file %(path)s cannot be read: %(why)s."),

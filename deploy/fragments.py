@@ -32,10 +32,12 @@ def change_bar(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_GET
-@requires("deploy.view")
+@requires("accounts.view")
 def account_live(request: HttpRequest, pk: int) -> HttpResponse:
-    """Whether the host of the account's domain has reached the account's last change."""
-    mailbox = get_object_or_404(Mailbox.objects.select_related("domain"), pk=pk)
+    """Whether the host of the account's domain has reached the account's last change. Which host
+    that is, and what is wrong with it, is for those who may see hosts."""
+    rows = Mailbox.objects.visible_to(request.user).select_related("domain")
+    mailbox = get_object_or_404(rows, pk=pk)
     host = mailbox.domain.host
     push = (
         AccountPush.objects.filter(host__uuid=host).select_related("host").first() if host else None

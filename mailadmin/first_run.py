@@ -71,7 +71,7 @@ def steps(*, operator: Operator, at: datetime) -> list[Step]:
         Step(
             "domain", _("A mail domain"), _("What stands behind the @."),
             domain is not None, domain.unicode_name if domain else "",
-            allowed("accounts.manage", reverse("accounts:domains")),
+            allowed("accounts.domains", reverse("accounts:domains")),
             _("Add a domain"),
         ),
         Step(
@@ -88,6 +88,11 @@ def steps(*, operator: Operator, at: datetime) -> list[Step]:
         ),
     ]  # fmt: skip
     return mark_next(found)
+
+
+def is_for(operator: Operator) -> bool:
+    """Whether the operator can do any of the steps: they are not one domain's."""
+    return may(operator, "accounts.domains")
 
 
 def host_page(host: Host | None) -> str | None:

@@ -9,13 +9,16 @@ from django.utils import timezone
 from core.access import requires
 from core.models import AuditEvent
 from deploy.models import Host, HostJob
-from mailadmin import first_run, look, overview
+from mailadmin import first_run, look, overview, own_domains
 from mailadmin.actions import described
 
 
 @requires("settings.view")
 def home(request: HttpRequest) -> HttpResponse:
-    """The overview; where nothing has begun, the three doors."""
+    """The overview; where nothing has begun, the three doors. Who has some domains sees those."""
+    if request.user.scope is not None:
+        own = own_domains.look(operator=request.user, at=timezone.now())
+        return render(request, "mailadmin/own_domains.html", {"overview": own})
     if not Host.objects.exists() and not HostJob.objects.exists():
         return redirect("welcome")
     now = timezone.now()
@@ -23,7 +26,7 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "overview": overview.look(at=now),
         "steps": steps,
-        "complete": first_run.is_complete(steps),
+        "shows_steps": first_run.is_for(request.user) and not first_run.is_complete(steps),
         "position": first_run.position(steps),
         "events": [described(event) for event in AuditEvent.objects.order_by("-pk")[:8]],
     }
@@ -32,13 +35,16 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @requires("settings.view")
 def welcome(request: HttpRequest) -> HttpResponse:
-    """First run: three doors and the checklist. It stays reachable, so it can be resumed."""
+    """First run: three doors and the checklist. It stays reachable, so it can be resumed. Nobody
+    is shown steps who can do none of them."""
+    if request.user.scope is not None:
+        return redirect("overview")
     steps = first_run.steps(operator=request.user, at=timezone.now())
     context = {
         "steps": steps,
         "complete": first_run.is_complete(steps),
         "position": first_run.position(steps),
-        "has_host": Host.objects.exists(),
+        "shows_steps": first_run.is_for(request.user),
     }
     return render(request, "mailadmin/welcome.html", context)
 

@@ -1,6 +1,9 @@
 """Profile, language and API tokens."""
 
-from core.models import ApiToken, AuditEvent
+import pytest
+
+from core.api_auth import SCOPES
+from core.models import ApiToken, AuditEvent, Operator
 
 FORM = {"name": "weekly report", "scopes": ["ca:read"], "days": "30"}
 
@@ -22,6 +25,28 @@ def test_a_token_is_shown_once_works_and_is_revoked(signed_in, client):
 def test_a_token_needs_a_scope(signed_in):
     assert signed_in.post("/settings/tokens/", {**FORM, "scopes": []}).status_code == 422
     assert not ApiToken.objects.exists()
+
+
+OF_SCOPES = {
+    "owner": set(SCOPES),
+    "administrator": set(SCOPES),
+    "auditor": {"ca:read", "accounts:read", "deploy:read"},
+    "domain_manager": {"accounts:read", "accounts:write"},
+    "helpdesk": {"accounts:read", "accounts:write"},
+}
+
+
+@pytest.mark.parametrize("role", OF_SCOPES)
+def test_a_token_is_offered_what_is_of_use_to_the_role(client, db, role):
+    operator = Operator.objects.create(username="o", role=role)
+    client.force_login(operator, backend="allauth.account.auth_backends.AuthenticationBackend")
+    page = client.get("/settings/tokens/").content.decode()
+    assert {scope for scope in SCOPES if f'value="{scope}"' in page} == OF_SCOPES[role]
+    for scope in set(SCOPES) - OF_SCOPES[role]:
+        answer = client.post("/settings/tokens/", {**FORM, "scopes": [scope]})
+        assert answer.status_code == 422 and not ApiToken.objects.exists()
+    answer = client.post("/settings/tokens/", {**FORM, "scopes": ["accounts:read"]})
+    assert "mla_" in answer.content.decode()
 
 
 def test_a_viewer_does_not_see_or_revoke_others_tokens(signed_in, viewer, client):
