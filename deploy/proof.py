@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.hashing import hash_password
+from accounts.models import Alias
 from core.errors import Refusal
 from deploy import accounts_push, probes, rollout
 from deploy import plan as planning
@@ -90,6 +91,7 @@ def place_of(host: Host, generation: Generation, local_part: str = ROLLOUTS) -> 
         ca_pem=roots(generation.bundle().files[TLS_CA]),
         login=f"{local_part}@{accounts_push.probe_domain(host)}",
         password=secrets.token_urlsafe(24),
+        catch_all=Alias.objects.on(str(host.uuid)).filter(address=f"*@{host.fqdn}").exists(),
     )
 
 

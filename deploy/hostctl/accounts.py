@@ -6,6 +6,7 @@ The payload is JSON lines:
     {"mailbox": {"address": "anna@example.test", "password": "{ARGON2ID}$argon2id$...",
                  "can_login": true, "can_send": true, "receives": true, "quota_bytes": 0}}
     {"alias": {"address": "info@example.test", "targets": ["anna@example.test"]}}
+    {"alias": {"address": "*@example.test", "targets": [...]}}      a catch-all
     {"remove": "old@example.test"}          a mailbox or an alias
     {"remove_domain": "gone.test"}          with everything in it
 

@@ -20,7 +20,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from . import accounts, certificates, dialogue, durable, generations, names, paths
+from . import accounts, certificates, dialogue, durable, generations, maps, names, paths
 from .host import Host
 from .services import Sendmail
 from .wire import Refused, step
@@ -150,10 +150,14 @@ def sendmail(host: Host, folder: Path) -> str:
             return "STARTTLS; no domains on this host yet"
         _expect(smtp.say("MAIL FROM:<>"), 250, "MAIL")
         _expect(smtp.say(f"RCPT TO:<{known}>"), 250, f"a recipient that exists ({known})")
-        _expect(smtp.say(f"RCPT TO:<{_UNKNOWN}@{domain}>"), 550, "a recipient that does not exist")
+        refused = _strict_domain(host, domain)
+        if refused:
+            unknown = f"{_UNKNOWN}@{refused}"
+            _expect(smtp.say(f"RCPT TO:<{unknown}>"), 550, "a recipient that does not exist")
         smtp.say("RSET")
         smtp.say("QUIT")
-    return f"STARTTLS; {known} accepted, {_UNKNOWN}@{domain} refused"
+    said = f"{_UNKNOWN}@{refused} refused" if refused else "every domain has a catch-all"
+    return f"STARTTLS; {known} accepted, {said}"
 
 
 def senders(host: Host, cf: Path) -> None:
@@ -194,6 +198,18 @@ def _recipients(host: Host) -> Tuple[str, str]:
         if row is not None:
             return row[0], row[0].rpartition("@")[2]
         return _role(database)
+
+
+def _strict_domain(host: Host, domain: str) -> str:
+    """This domain or another that refuses unknown names; empty when each has a catch-all."""
+    with accounts.opened(host) as database:
+        row = database.execute(
+            "SELECT name FROM domain WHERE NOT EXISTS"
+            " (SELECT 1 FROM alias WHERE address = ? || '@' || name)"
+            " ORDER BY name = ? DESC LIMIT 1",
+            (maps.CATCH_ALL, domain),
+        ).fetchone()
+    return row[0] if row is not None else ""
 
 
 def _role(database: sqlite3.Connection) -> Tuple[str, str]:

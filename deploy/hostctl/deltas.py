@@ -22,6 +22,8 @@ ADDRESS = re.compile(rf"(?!.*\.\.)(?!.{{255}}){_LOCAL}@{_DOMAIN}")
 DOMAIN = re.compile(rf"(?!.{{254}}){_DOMAIN}")
 # An alias may leave the house, and other houses keep the case of a local part.
 TARGET = re.compile(rf"(?!.*\.\.)(?!.{{255}})[A-Za-z0-9_][A-Za-z0-9._=+~&'-]{{0,63}}@{_DOMAIN}")
+CATCH_ALL = re.compile(rf"\*@(?!.{{253}}){_DOMAIN}")
+"""The alias for everything that a domain has no other recipient for."""
 HASH = re.compile(r"\{(?:ARGON2ID|BLF-CRYPT|SHA512-CRYPT|SHA256-CRYPT|CRYPT)\}[!-~]{1,512}")
 NO_PASSWORD = "{CRYPT}*"
 """A hash that nothing matches: a mailbox that has no password yet."""
@@ -29,6 +31,10 @@ NO_PASSWORD = "{CRYPT}*"
 _LINE_CAP = 64 * 1024
 _TARGETS_MOST = 500
 _OF_DOMAIN = "substr(address, instr(address, '@') + 1) = ?"
+
+
+def _is_ours(value: Any) -> bool:
+    return isinstance(value, str) and bool(ADDRESS.fullmatch(value) or CATCH_ALL.fullmatch(value))
 
 
 class Change:
@@ -83,13 +89,13 @@ class Change:
     def _saw(self, kind: str, name: str) -> None:
         self.database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (kind, name))
 
-    def _address(self, value: Any) -> str:
-        if not isinstance(value, str) or not ADDRESS.fullmatch(value):
+    def _address(self, value: Any, *, catch_all: bool = False) -> str:
+        if not _is_ours(value) or (not catch_all and CATCH_ALL.fullmatch(value)):
             raise self._wrong(f"holds {str(value)[:80]!r}, which is not an address of ours")
         domain = value.rpartition("@")[2]
         if not self.database.execute("SELECT 1 FROM domain WHERE name = ?", (domain,)).fetchone():
             raise self._wrong(f"holds {value}, whose domain is not on this host")
-        return value
+        return str(value)
 
     def _domain(self, value: Any) -> None:
         name = value.get("name") if isinstance(value, dict) else None
@@ -142,7 +148,7 @@ class Change:
     def _alias(self, value: Any) -> None:
         if not isinstance(value, dict):
             raise self._wrong("is not an alias")
-        address = self._address(value.get("address"))
+        address = self._address(value.get("address"), catch_all=True)
         targets = value.get("targets")
         if not isinstance(targets, list) or not 0 < len(targets) <= _TARGETS_MOST:
             raise self._wrong(f"does not name 1 to {_TARGETS_MOST} targets")
@@ -162,7 +168,7 @@ class Change:
         self.touched |= {"aliases", "sendas"} | (set() if old else {"access"})
 
     def _remove(self, value: Any) -> None:
-        if not isinstance(value, str) or not ADDRESS.fullmatch(value):
+        if not _is_ours(value):
             raise self._wrong(f"removes {str(value)[:80]!r}, which is not an address of ours")
         self._drop_account(value)
         self._drop_alias(value)

@@ -5,8 +5,10 @@
                  To:alice@example.test          RELAY
                  To:closed@example.test         ERROR:5.2.1:550 Mailbox does not accept mail
                  To:example.test                ERROR:5.1.1:550 No such user here
+                 Catchall:example.test          RELAY     it has one: whom `To:` does not name
     aliases      sales@example.test             alice@example.test, bob@example.test
                  postmaster@example.test        root      when nobody else takes it
+                 *@example.test                 carol@example.test          a catch-all
     mailertable  example.test                   dovecot:localhost
     sendas       alice@example.test:sales@example.test    OK
     cansend      alice@example.test             OK
@@ -55,12 +57,18 @@ def access(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
     for (address,) in database.execute("SELECT address FROM alias"):
         if address not in written:
             written.add(address)
-            yield f"To:{address}", "RELAY"
+            yield access_key(address), "RELAY"
     for domain in sorted(domains):
         for role in ROLES:
             if f"{role}@{domain}" not in written:
                 yield f"To:{role}@{domain}", "RELAY"
         yield f"To:{domain}", "ERROR:5.1.1:550 No such user here"
+
+
+def access_key(address: str) -> str:
+    """Nobody may be sent to as `*`: the catch-all is what stands for other names."""
+    local, _, domain = address.rpartition("@")
+    return f"Catchall:{domain}" if local == CATCH_ALL else f"To:{address}"
 
 
 def aliases(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
@@ -89,6 +97,8 @@ def mailertable(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
 def sendas(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
     known = database.cursor()
     for address, targets in database.execute("SELECT address, targets FROM alias"):
+        if address.startswith(CATCH_ALL):
+            continue  # nobody may send as everybody
         for target in dict.fromkeys(each.lower() for each in json.loads(targets)):
             known.execute("SELECT 1 FROM account WHERE address = ?", (target,))
             if known.fetchone() is not None:
@@ -130,7 +140,7 @@ def one_cansend(database: sqlite3.Connection, address: str) -> Tuple[str, Option
 
 @one
 def one_access(database: sqlite3.Connection, address: str) -> Tuple[str, Optional[str]]:
-    key = f"To:{address}"
+    key = access_key(address)
     row = database.execute("SELECT receives FROM account WHERE address = ?", (address,)).fetchone()
     if row is not None:
         return key, "RELAY" if row[0] else CLOSED

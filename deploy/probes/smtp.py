@@ -133,7 +133,8 @@ def unknown_recipient(place: Place, protocol: str, port: int) -> Found:
     stranger = f"no-such-{secrets.token_hex(8)}@{place.fqdn}"
     with Smtp(place, port) as session:
         reply = _recipient(session, "", stranger)
-    if not reply[-1].startswith("550"):
+    wanted = ("550", "250", "552") if place.catch_all else ("550",)
+    if not reply[-1].startswith(wanted):
         raise ProbeFailed(" / ".join(reply))
     return Found(reply[-1])
 

@@ -19,7 +19,8 @@ class Place:
     """A host as its users reach it, what they trust, and a login made for this probe alone.
 
     `seconds` limits one attempt; `patience` is how long a daemon may take to come back after a
-    switch before a refused connection or an old certificate counts as a failure.
+    switch before a refused connection or an old certificate counts as a failure. `catch_all`: the
+    host's own name is a domain that takes mail for any name.
     """
 
     address: str
@@ -29,6 +30,7 @@ class Place:
     password: str = field(default="", repr=False)
     seconds: float = 10.0
     patience: float = 10.0
+    catch_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,6 +284,9 @@ def test_an_unknown_recipient_must_be_refused_at_once(daemon, family) -> None:
     for reply in ("250 ok", "450 later"):
         accepting = daemon(replies={"RCPT": reply})
         assert not ask("unknown_recipient", accepting, place(family)).ok
+    assert ask(
+        "unknown_recipient", daemon(replies={"RCPT": "250 ok"}), place(family, catch_all=True)
+    ).ok
 
 
 def test_the_postmaster_must_be_reachable(daemon, family) -> None:

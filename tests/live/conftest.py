@@ -2,7 +2,8 @@
 
 `bookworm` and `trixie` are started once a session and shared: leave them as you found them, or use
 `fresh_machine("bookworm")`, which takes a quarter of a second and is removed after the test.
-`machine` runs a test on both. All end with the test process, even when it is killed.
+`machine` runs a test on both, and so does `host`, where a configuration of ours is live. All end
+with the test process, even when it is killed.
 
 Without root they skip, saying why; with CI=true, where they must not be skipped, they fail.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from deploy.practice import Machine, can_practise
+from tests.live.rendered import ROWS, Deployed
 
 FreshMachine = Callable[..., Machine]
 FQDN = {"bookworm": "mail1.example.test", "trixie": "mail2.example.test"}
@@ -65,6 +67,16 @@ def trixie(can_run_hosts: None) -> Iterator[Machine]:
 def machine(request: pytest.FixtureRequest) -> Machine:
     found: Machine = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session", params=["bookworm", "trixie"])
+def host(request: pytest.FixtureRequest, can_run_hosts: None) -> Iterator[Deployed]:
+    """With the accounts of `rendered.ROWS` and a configuration of ours, live."""
+    with started(request.param) as machine:
+        made = Deployed(machine)
+        made.accounts(*ROWS)
+        made.snapshot = made.deploy()
+        yield made
 
 
 @pytest.fixture
