@@ -149,7 +149,7 @@ FORMS: dict[str, Callable[[World], Body]] = {
     "accounts:password": lambda world: {"password": GOOD + "x"},
     "accounts:policy": lambda world: {
         "on": "on",
-        "kinds": ["expired"],
+        "kinds": ["never_used"],
         "notice_days": 14,
         "revision": 0,
         "sure": "yes",
@@ -199,7 +199,7 @@ BODIES: dict[str, Callable[[World], Body | None]] = {
     "PATCH /domains/{name}": lambda world: {"revision": 1, "note": "seen"},
     "PUT /flags/policy": lambda world: {
         "on": True,
-        "kinds": ["expired"],
+        "kinds": ["never_used"],
         "notice_days": 14,
         "revision": 0,
     },
