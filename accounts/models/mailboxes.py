@@ -119,6 +119,9 @@ class Mailbox(models.Model):
         indexes = [
             models.Index(fields=["domain", "address"], name="mailbox_domain_address"),
             models.Index(fields=["state", "address"], name="mailbox_state_address"),
+            models.Index(fields=["state", "id"], name="mailbox_state_id"),
+            # Counted in it: the mailboxes of each domain that are not erased.
+            models.Index(fields=["domain", "state"], name="mailbox_domain_state"),
             models.Index(fields=["address", "search_text"], name="mailbox_search"),
             models.Index(fields=["last_used_at", "id"], name="mailbox_last_used"),
             models.Index(fields=["domain", "last_used_at", "id"], name="mailbox_domain_last_used"),
