@@ -63,12 +63,16 @@ def refresh(*, at: datetime, mailboxes: Collection[int] | None = None) -> int:
     return count
 
 
-def listed(at: datetime, *, set_aside: bool = False) -> FlagQuerySet:
-    """Flags that count now, or those that were set aside. What an account did that was suspended
-    since the last refresh counts no more."""
-    rows = Flag.objects.exclude(exempt_at=None) if set_aside else Flag.objects.standing(at)
+def listed(
+    at: datetime, *, set_aside: bool = False, among: FlagQuerySet | None = None
+) -> FlagQuerySet:
+    """Flags that count now, or those that were set aside; of all, or `among` these. What an account
+    did that was suspended since the last refresh counts no more."""
+    rows = Flag.objects.all() if among is None else among
     if set_aside:
-        rows = rows.filter(Q(exempt_until=None) | Q(exempt_until__gt=at))
+        rows = rows.exclude(exempt_at=None).filter(Q(exempt_until=None) | Q(exempt_until__gt=at))
+    else:
+        rows = rows.standing(at)
     return rows.filter(
         Q(mailbox__state=states.ACTIVE) | Q(kind=FlagKind.WEAK) & ~Q(mailbox__state=states.ERASED)
     )

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddIndex(
             model_name='flag',
-            index=models.Index(fields=['kind', 'mailbox', 'exempt_at', 'exempt_until'], name='flag_kind_standing'),
+            index=models.Index(fields=['kind', 'mailbox', 'exempt_at', 'exempt_until', 'suspends_at'], name='flag_kind_standing'),
         ),
         migrations.AddIndex(
             model_name='mailbox',

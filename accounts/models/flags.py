@@ -66,9 +66,10 @@ class Flag(models.Model):
         indexes = [
             models.Index(fields=["kind", "-risk", "id"], name="flag_kind_risk"),
             models.Index(fields=["-risk", "id"], name="flag_risk"),
-            # Counted in it: how many of each kind count now.
+            # Counted in it: how many of each kind count now, and are announced.
             models.Index(
-                fields=["kind", "mailbox", "exempt_at", "exempt_until"], name="flag_kind_standing"
+                fields=["kind", "mailbox", "exempt_at", "exempt_until", "suspends_at"],
+                name="flag_kind_standing",
             ),
             models.Index(
                 fields=["suspends_at"],

@@ -40,17 +40,19 @@ def index(request: HttpRequest) -> HttpResponse:
     at = timezone.now()
     kind = request.GET.get("kind", "")
     set_aside = kind == SET_ASIDE
-    standing = flags.listed(at).visible_to(request.user)
-    aside = flags.listed(at, set_aside=True).visible_to(request.user)
+    ours = Flag.objects.listed_to(request.user)
+    standing = flags.listed(at, among=ours)
+    aside = flags.listed(at, set_aside=True, among=ours)
     rows = aside if set_aside else standing
     if kind in FlagKind.values:
         rows = rows.filter(kind=kind)
-    told = standing.exclude(suspends_at=None)
     if kind == ANNOUNCED:
-        rows = told
+        rows = standing.exclude(suspends_at=None)
     rows = rows.select_related("mailbox", "exempt_by")
     page = page_of(rows, request.GET, order=BY_RISK)
-    counts = dict(standing.order_by().values_list("kind").annotate(Count("pk")))
+    by_kind = standing.order_by().values_list("kind")
+    counted = list(by_kind.annotate(count=Count("pk"), announced=Count("suspends_at")))
+    counts = {each: count for each, count, _announced in counted}
     context: dict[str, Any] = {
         "page": page,
         "rows": [flag_words.row_of(flag) for flag in page],
@@ -62,7 +64,7 @@ def index(request: HttpRequest) -> HttpResponse:
         ],
         "all": sum(counts.values()),
         "aside": aside.count(),
-        "announced": told.count(),
+        "announced": sum(announced for _kind, _count, announced in counted),
         "shows_audit": request.user.scope is None,
         **_audit_context(),
     }

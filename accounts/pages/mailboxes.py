@@ -77,7 +77,7 @@ def _domains(request: HttpRequest) -> DomainQuerySet:
 
 def filtered_by(chosen: dict[str, Any], by: Operator | None) -> MailboxQuerySet:
     """What the list shows, in no order yet."""
-    rows: MailboxQuerySet = Mailbox.objects.visible_to(by)
+    rows: MailboxQuerySet = Mailbox.objects.listed_to(by)
     if chosen.get("q"):
         rows = rows.search(chosen["q"])
     if chosen.get("domain"):

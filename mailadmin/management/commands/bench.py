@@ -8,7 +8,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-NAMES = ("ca_sign", "crl", "finding", "first_light", "flags", "import_accounts", "ocsp")
+NAMES = (
+    "accounts_lists",
+    "ca_sign",
+    "crl",
+    "finding",
+    "first_light",
+    "flags",
+    "import_accounts",
+    "ocsp",
+)
 
 
 class Command(BaseCommand):
