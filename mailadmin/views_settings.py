@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from accounts.addresses import unicode_domain
 from ca import notices
 from core import outgoing, roles
 from core.access import address_of, requires
@@ -39,7 +40,8 @@ def profile(request: HttpRequest) -> HttpResponse:
         keep_language(response, chosen)
         return response
     status = 422 if form.is_bound and not form.is_valid() else 200
-    return render(request, "mailadmin/settings_profile.html", {"form": form}, status=status)
+    context = {"form": form, "domains": [unicode_domain(name) for name in request.user.domains]}
+    return render(request, "mailadmin/settings_profile.html", context, status=status)
 
 
 @requires("settings.manage")

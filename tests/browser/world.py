@@ -55,6 +55,7 @@ class World:
     order: Any
     mailbox: Any
     suspended: Any
+    helper: Any
 
     def paths(self) -> list[str]:
         host, broken = self.host.pk, self.broken.pk
@@ -77,6 +78,10 @@ class World:
             f"/accounts/{self.mailbox.pk}/edit/",
             f"/accounts/{self.mailbox.pk}/password/",
             f"/accounts/{self.suspended.pk}/",
+            "/settings/operators/",
+            "/settings/operators/add/",
+            f"/settings/operators/{self.owner.pk}/",
+            f"/settings/operators/{self.helper.pk}/",
             "/hosts/add/",
             "/hosts/practice/",
             f"/hosts/{host}/",
@@ -195,6 +200,7 @@ def proofs(fingerprint: str) -> list[dict[str, Any]]:
 
 def build(owner: Any) -> World:
     from accounts import aliases, domains, lifecycle
+    from core import operators
     from core.api_auth import create_token
     from deploy.models import Host
 
@@ -208,7 +214,7 @@ def build(owner: Any) -> World:
         Host.objects.filter(pk=row.pk).update(certificate=asked.certificate)
         row.refresh_from_db()
     domain = domains.create(name="example.test", host=str(host.uuid), by=owner, at=now)
-    domains.create(name="部門.example.test", host=str(broken.uuid), by=owner, at=now)
+    department = domains.create(name="部門.example.test", host=str(broken.uuid), by=owner, at=now)
     boxes = [
         lifecycle.create(
             domain=domain, local_part=name, password=PASSWORD, display_name=words, by=owner, at=now
@@ -225,6 +231,12 @@ def build(owner: Any) -> World:
     aliases.create(
         domain=domain, local_part="office", targets=["mei@example.test"], by=owner, at=now
     )
+    helper, _link = operators.add(
+        username="ling", email="ling@example.org", role="helpdesk",
+        domains=[domain.name, department.name], by=owner, at=now,
+    )  # fmt: skip
+    off, _link = operators.add(username="gone", role="auditor", by=owner, at=now)
+    operators.switch_off(operator=off, by=owner, at=now)
     create_token(name="nightly export", scopes=["ca:read"], expires_at=None, by=owner, at=now)
     services = {"sendmail": "reloaded", "dovecot": "reloaded"}
     rollout = rolled(
@@ -239,5 +251,5 @@ def build(owner: Any) -> World:
     running = rolled(host, "validating", owner, now, steps=2)
     return World(
         owner, host, broken, rollout, rolled_back, running, issuer, order.certificate, order,
-        boxes[0], suspended,
+        boxes[0], suspended, helper,
     )  # fmt: skip
