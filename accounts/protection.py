@@ -6,8 +6,8 @@ more rights, the helpdesk of one domain could answer, as that person, whatever s
     check_not_protected(mailbox, by)        # or MailboxProtected
 
 An operator's address counts as it is delivered: in any case and script, without what follows a `+`,
-and through aliases to the mailboxes behind it. It counts whether the mailbox exists or not, so that
-none can be closed and made anew with another password.
+and through aliases and a domain's catch-all to the mailboxes behind them. It counts whether the
+mailbox exists or not, so that none can be closed and made anew with another password.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ def check_not_protected(mailbox: Mailbox, by: Operator | None) -> None:
 
 def check_address(address: str, by: Operator | None) -> None:
     """The same for an address (as it is stored) that a mailbox or an alias has, or would get."""
-    if not may_touch(by) and address in protected():
+    if may_touch(by):
+        return
+    found = protected()
+    if address in found or _would_take(address, found):
         raise MailboxProtected(address)
 
 
@@ -69,9 +72,34 @@ def protected() -> frozenset[str]:
     found: set[str] = set()
     while new:
         found |= new
-        leading = Alias.objects.filter(address__in=new).values_list("targets", flat=True)
-        new = {_delivered_to(target) for targets in leading for target in targets} - found - {""}
+        asked = new | {_catch_all(address) for address in new}
+        leading = dict(Alias.objects.filter(address__in=asked).values_list("address", "targets"))
+        caught = {address for address in new if _catch_all(address) in leading}
+        caught = {_catch_all(address) for address in caught - _taken(caught)}
+        ways = (new & leading.keys()) | caught
+        found |= caught
+        new = {_delivered_to(each) for way in ways for each in leading[way]} - found - {""}
     return frozenset(found)
+
+
+def _would_take(address: str, found: frozenset[str]) -> bool:
+    """Whether a new alias is a catch-all and would take mail to one of `found`."""
+    theirs = {each for each in found if _catch_all(each) == address}
+    return bool(theirs - _taken(theirs))
+
+
+def _catch_all(address: str) -> str:
+    """What takes mail to an address that no mailbox and no alias has."""
+    return f"*@{address.rpartition('@')[2]}"
+
+
+def _taken(found: set[str]) -> set[str]:
+    """Those that a mailbox or an alias has."""
+    if not found:
+        return set()
+    boxes = Mailbox.objects.present().filter(address__in=found).values_list("address", flat=True)
+    aliases = Alias.objects.filter(address__in=found).values_list("address", flat=True)
+    return {*boxes, *aliases}
 
 
 def _delivered_to(address: str) -> str:

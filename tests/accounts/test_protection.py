@@ -74,6 +74,25 @@ def test_aliases_are_followed_to_the_end_and_in_circles(domain: Domain) -> None:
     }
 
 
+def test_where_no_mailbox_is_the_catch_all_takes_it(domain: Domain, anna: Mailbox) -> None:
+    assert anna.address not in protection.protected()
+    manager = operator("domain_manager")
+    with pytest.raises(MailboxProtected):
+        protection.check_address("*@example.test", manager)
+    protection.check_address("*@other.test", manager)
+    Alias.objects.create(
+        domain=domain,
+        local_part="*",
+        address="*@example.test",
+        targets=["anna@example.test"],
+        created_at=AT,
+    )
+    assert {"*@example.test", "anna@example.test"} <= protection.protected()
+    lifecycle.create(domain=domain, local_part="owner", password=GOOD, by=None, at=AT)
+    assert protection.protected() == {"owner@example.test"}
+    protection.check_address("*@example.test", manager)
+
+
 def test_who_works_here_no_more_and_what_is_no_address_protect_nothing(anna: Mailbox) -> None:
     operator("auditor", "anna@example.test", is_active=False)
     operator("auditor", "not an address")
