@@ -21,8 +21,8 @@ from core import inline, seal
 from core.commands import TerminalCommand, code_of, few
 from core.errors import Refusal
 from core.leases import Leased
+from deploy import enrolment, sentences, snapshot, turns
 from deploy import helper as helpers
-from deploy import sentences, snapshot, turns
 from deploy.models import Host, HostJob
 from deploy.transport import HostError, TransportError
 
@@ -91,12 +91,10 @@ class DeployCommand(TerminalCommand):
             self.stdout.write(line)
             self.stdout.flush()
 
-    def agreed(self, question: str, before: Sequence[str] = ()) -> bool:
-        """Ask somebody at the terminal; where nobody is, `confirmation_missing`."""
+    def agreed(self, question: str, before: Sequence[str] = (), *, otherwise: str) -> bool:
+        """Ask somebody at the terminal; where nobody is, refuse and say what to do `otherwise`."""
         if not sys.stdin.isatty():
-            raise Refused(
-                "confirmation_missing", _("Nobody is there to be asked. Say --yes to do it.")
-            )
+            raise Refused("confirmation_missing", otherwise)
         for line in before:
             self.stderr.write(line, style_func=str)
         self.stderr.write(f"{question} [y/N]", ending=" ", style_func=str)
@@ -156,6 +154,12 @@ class DeployCommand(TerminalCommand):
             sentence = sentences.problem(job.problem, job.problem_detail)
             raise Refused(job.problem, sentence)
         return job
+
+
+def check_job(host: Host, command: DeployCommand) -> HostJob:
+    """The host is asked about itself; once, however many want to know."""
+    job = enrolment.ask_check(host=host, by=command.by, at=command.now)
+    return job or HostJob.objects.filter(host=host, kind=HostJob.CHECK).latest("pk")
 
 
 def not_in_time(error: inline.NotCarriedOut) -> Refused:

@@ -2,58 +2,169 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from tests.terminal import CHECKOUT, Terminal, on_sqlite, started
+from deploy.practice import Machine
+from tests.live.conftest import started as machine_started
+from tests.terminal import CHECKOUT, Answer, Terminal, on_sqlite, started
 
 pytestmark = on_sqlite
 NAME = "mail2.example.test"
+LIVE = "SELECT number, fingerprint FROM deploy_generation WHERE state = 'live'"
 
 
-@pytest.fixture
-def terminal(fresh_machine) -> Iterator[Terminal]:
-    """A console whose practice host is live on generation 1."""
-    machine = fresh_machine("trixie")
-    with started() as at:
+@dataclass
+class Console:
+    """A stopped console with a real host."""
+
+    terminal: Terminal
+    machine: Machine
+
+    def worker(self, *words: str) -> Any:
+        """What a running console's worker does, in a process of its own."""
+        env = {
+            **os.environ,
+            "MAILADMIN_DATA": str(self.terminal.data),
+            "DJANGO_SETTINGS_MODULE": "mailadmin.settings",
+        }
+        argv = [sys.executable, "-m", "tests.live.worker", *words]
+        return subprocess.run(argv, cwd=CHECKOUT, env=env, check=True, capture_output=True)
+
+    @property
+    def number(self) -> int:
+        return int(self.terminal.sql(LIVE)[0][0])
+
+    @property
+    def mailboxes(self) -> int:
+        said = json.loads(self.worker("facts").stdout.splitlines()[-1])
+        return int(said["accounts"]["mailboxes"])
+
+    def wants(self, megabytes: int) -> None:
+        """Something to put live."""
+        self.terminal.sql("UPDATE deploy_host SET message_size_mb = ?", megabytes)
+
+
+@pytest.fixture(scope="module")
+def console(can_run_hosts: None) -> Iterator[Console]:
+    """Its practice host is live on generation 1."""
+    with machine_started("trixie") as machine, started() as at:
         at.data.mkdir(exist_ok=True)
-        worker = [sys.executable, "-m", "tests.live.worker", "prepare", str(machine.directory)]
-        env = os.environ | {"MAILADMIN_DATA": str(at.data)}
-        env["DJANGO_SETTINGS_MODULE"] = "mailadmin.settings"
-        subprocess.run(worker, cwd=CHECKOUT, env=env, check=True)
-        at.machine = machine  # type: ignore[attr-defined]
-        yield at
+        made = Console(at, machine)
+        made.worker("prepare", str(machine.directory))
+        yield made
 
 
-def test_from_a_shell_alone(terminal: Terminal) -> None:
+def test_from_a_shell_alone(console: Console) -> None:
+    terminal = console.terminal
     assert terminal.does("plan", "practice")["changes"] == []
     same = terminal.does("deploy", "practice", "--yes")
     assert (same["confirmed"], same["rollout"]) == (True, None)
     assert same["hosts"] == [{"host": NAME, "state": "nothing_to_do", "generation": 1}]
 
-    terminal.sql("UPDATE deploy_host SET message_size_mb = 20")
+    console.wants(20)
     plan = terminal.does("plan", NAME)
     assert plan["may_go"] and plan["changes"] == ["largest message, in MB: 50 → 20"]
     shown = terminal.run("deploy", "practice", "--yes", "--reason", "smaller")
     assert shown.status == 0, shown.out + shown.err
     for part in ("largest message, in MB: 50 → 20", "✓ Checked on the server", "on generation 2"):
         assert part in shown.out
+    assert shown.out.index("on the server: m4") < shown.out.index("✓ Checked on the server (")
     assert not shown.err
 
     proved = terminal.does("probe", "practice")
     assert proved["generation"] == 2 and all(each["ok"] for each in proved["probes"])
     assert {each["port"] for each in proved["probes"]} == {25, 465, 587, 993, 995}
+    served = {each["fingerprint"] for each in proved["probes"] if each["fingerprint"]}
+    assert served == {terminal.sql(LIVE)[0][1]}
+    assert console.mailboxes == 0, "the login of the probes goes again"
 
     back = terminal.does("rollback", "practice", "--to", "1")
     (host,) = back["hosts"]
     assert (host["state"], host["generation"], host["base"]) == ("confirmed", 3, 2)
-    assert terminal.does("drift", "practice")["drift"] == []
-    file = "/var/lib/mailadmin/generations/3/sendmail/sendmail.mc"
-    terminal.machine.run(["sh", "-c", f"echo dnl by hand >> {file}"])  # type: ignore[attr-defined]
+    assert terminal.does("rollback", NAME, "--to", "3")["rollout"] is None
+
+
+def test_what_was_changed_there_is_named(console: Console) -> None:
+    terminal = console.terminal
+    assert terminal.does("drift", "practice", "--exit-code")["drift"] == []
+    file = f"/var/lib/mailadmin/generations/{console.number}/sendmail/sendmail.mc"
+    console.machine.run(["sh", "-c", f"echo dnl by hand >> {file}"])
     assert terminal.does("drift", "practice")["drift"] == [file]
     asked = terminal.run("drift", NAME, "--exit-code")
     assert asked.status == 2 and file in asked.out
+    assert terminal.does("plan", "practice")["drift"] == [file]
+
+
+def test_what_a_running_console_took_is_followed(console: Console) -> None:
+    """The command may not read the keys; the console's worker may."""
+    terminal = console.terminal
+    empty = terminal.folder / "empty"
+    empty.mkdir()
+    console.wants(30)
+    before = console.number
+    answers: list[Answer] = []
+    command = threading.Thread(
+        target=lambda: answers.append(
+            terminal.run("deploy", NAME, "--yes", CREDENTIALS_DIRECTORY=str(empty))
+        )
+    )
+    command.start()
+    until = time.monotonic() + 30
+    asked: list[Any] = []
+    while not asked and time.monotonic() < until:
+        asked = terminal.sql("SELECT id FROM deploy_hostrollout WHERE state = 'planned'")
+        time.sleep(0.1)
+    console.worker("carry", str(asked[0][0]))
+    command.join(60)
+    (answer,) = answers
+    assert answer.status == 0, answer.out + answer.err
+    assert "✓ Checked on the server" in answer.out and f"on generation {before + 1}" in answer.out
+
+
+def test_what_fails_ends_with_status_1(console: Console) -> None:
+    terminal = console.terminal
+    terminal.sql("UPDATE deploy_host SET snippet_dovecot = 'no_such_setting = yes'")
+    answer = terminal.run("deploy", "practice", "--yes", "--json")
+    assert answer.status == 1 and answer.json["code"] == "not_confirmed"
+    assert answer.json["confirmed"] is False and "no_such_setting" in answer.json["error"]
+    assert [each["state"] for each in answer.json["hosts"]] == ["refused"]
+    shown = terminal.run("deploy", "practice", "--yes")
+    assert shown.status == 1 and "✗" in shown.out and NAME in shown.err
+
+    console.machine.run(["doveadm", "stop"])
+    answer = terminal.run("probe", "practice", "--json")
+    assert answer.status == 1 and answer.json["code"] == "probe_failed"
+    failed = {each["port"] for each in answer.json["probes"] if not each["ok"]}
+    assert {993, 995} <= failed and 25 not in failed
+
+
+def test_a_host_is_added_from_a_shell(fresh_machine) -> None:
+    machine = fresh_machine("bookworm", "mail4.example.test")
+    with started() as terminal:
+        argv = ("add_host", machine.fqdn, "--address", machine.address)
+        made = terminal.does(*argv)
+        offered = made["offered_host_key"]
+        assert offered.startswith("SHA256:") and made["host_key"] == ""
+        check = ("add_host", machine.fqdn, "--check")
+        assert offered in terminal.refuses("confirmation_missing", *check)
+        other = offered[:-3] + "AAA"
+        terminal.refuses("key_changed", *check, "--host-key", other)
+        terminal.refuses("login", *check, "--host-key", offered)
+
+        printed = machine.run(["sh", "-c", made["command"]])
+        assert offered in str(printed.stdout)
+        ready = terminal.does(*check)
+        assert (ready["state"], ready["host_key"]) == ("ready", offered)
+        assert ready["dovecot"].startswith("2.3") and ready["command"] == ""
+        terminal.refuses("key_changed", *check, "--host-key", other)
+        assert "no certificate" in terminal.refuses("objected", "deploy", machine.fqdn, "--yes")

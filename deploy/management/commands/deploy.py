@@ -40,11 +40,12 @@ what would change and asks.
         others = [unchanged(each.host, each.live) for each in same]
         if not going:
             return {"confirmed": True, "rollout": None, "hosts": others}
+        nobody = _("Nobody is there to be asked whether to put it live. Say --yes to do it.")
         lines = [line for each in going for line in summary(each)]
         if options["yes"]:
             for line in lines:
                 self.tell(line)
-        elif not self.agreed(_("Put it live?"), lines):
+        elif not self.agreed(_("Put it live?"), lines, otherwise=nobody):
             raise Refused("declined", _("Nothing was put live."))
         made = rollout.request(
             hosts=[each.host for each in going],

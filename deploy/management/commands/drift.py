@@ -9,10 +9,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 
-from deploy import enrolment, rollout
-from deploy.management.base import PATIENCE, DeployCommand, host_named
+from deploy import rollout
+from deploy.management.base import PATIENCE, DeployCommand, check_job, host_named
 from deploy.management.shown import drift_lines
-from deploy.models import Host, HostJob
 
 DRIFTED = 2
 
@@ -36,7 +35,7 @@ The next deployment would overwrite them. With --exit-code the status is 2 where
         self.host = host_named(options["host"])
         if not self.host.is_ready:
             raise rollout.NotReady(self.host)
-        self.job_of(asked(self.host, self))
+        self.job_of(check_job(self.host, self))
         self.host.refresh_from_db()
         self.drifted = list(self.host.reported().drift)
         self.fails = bool(options["exit_code"] and self.drifted)
@@ -56,9 +55,3 @@ The next deployment would overwrite them. With --exit-code the status is 2 where
         super().handle(*args, **options)
         if self.fails:
             sys.exit(DRIFTED)
-
-
-def asked(host: Host, command: DeployCommand) -> HostJob:
-    """The host is asked about itself; once, however many want to know."""
-    job = enrolment.ask_check(host=host, by=command.by, at=command.now)
-    return job or HostJob.objects.filter(host=host, kind=HostJob.CHECK).latest("pk")
