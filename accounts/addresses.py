@@ -25,6 +25,8 @@ MAX_DOMAIN: Final = 253  # RFC 1035 2.3.4 without the root's dot
 MAX_ADDRESS: Final = 254  # RFC 5321 4.5.3.1.3: a path has 256 octets, < and > included
 MAX_LABEL: Final = 63
 
+# Local part of the alias for everything that a domain has no other recipient for.
+CATCH_ALL: Final = "*"
 # Every domain takes mail for these (RFC 2142, RFC 5321 4.5.1); they cannot be deleted.
 ROLE_LOCAL_PARTS: Final = ("postmaster", "abuse")
 
@@ -149,6 +151,20 @@ def parse(text: str) -> Address:
     if reasons:
         raise NotAnAddress(reasons)
     return Address(local, domain)
+
+
+def alias_address(text: str) -> str:
+    """An alias of ours as it is stored: `parse`, or a catch-all, `*@example.test`."""
+    local, _at, domain = text.strip().rpartition("@")
+    if local == CATCH_ALL:
+        return f"{CATCH_ALL}@{domain_name(domain)}"
+    return str(parse(text))
+
+
+def without_detail(address: str) -> str:
+    """Where mail to a stored address is delivered: `anna+lists@…` → `anna@…`."""
+    local, at, domain = address.rpartition("@")
+    return f"{local.partition('+')[0]}{at}{domain}"
 
 
 def within(local: str, domain: str) -> Address:

@@ -1,5 +1,7 @@
 """Verbs on aliases: create, edit, delete, and the end of those that were made for a time.
 
+`*` as the name makes a domain's catch-all (`accounts.catch_all`).
+
 An alias to itself, or to an alias of ours that leads back, would go round until the hop limit and
 bounce, so `create` and `edit` follow the aliases there are and refuse the circle.
 """
@@ -12,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from accounts import addresses
+from accounts import addresses, catch_all
 from accounts.lifecycle import check_expiry, check_free, check_local_part
 from accounts.models import Alias, Change, Domain
 from accounts.protection import check_address
@@ -82,7 +84,9 @@ def create(
 ) -> Alias:
     """One with `expires_at` deletes itself then. AddressRefused, AddressTaken, TargetsMissing,
     TooManyTargets, TargetRefused, AliasLoop, ExpiryRefused, MailboxProtected."""
-    local = check_local_part(local_part, domain)
+    local = local_part.strip()
+    if local != addresses.CATCH_ALL:
+        local = check_local_part(local_part, domain)
     check_free(domain, local)
     checked = check_targets(targets)
     check_expiry(expires_at, at)
@@ -231,23 +235,27 @@ def check_targets(targets: Iterable[str]) -> list[str]:
 def check_loop(address: str, targets: Sequence[str]) -> None:
     """Follow the aliases of ours, level by level, and refuse when one leads back."""
     came_from: dict[str, str] = {}
-    level = []
-    for target in targets:
-        came_from.setdefault(target, address)
-        level.append(target)
+    level = [(target, address) for target in targets]
     while level:
+        found = [target for target, source in level if _first(came_from, target, source)]
+        further = catch_all.reached(found[: MOST_TARGETS * 5], address)
+        names = [name for name in found if name not in further]
+        names += [name for target, name in further.items() if _first(came_from, name, target)]
         if address in came_from:
             path = [address]
             while (before := came_from[path[0]]) != address:
                 path.insert(0, before)
             raise AliasLoop([address, *path])
-        following = []
-        for alias in Alias.objects.filter(address__in=level[: MOST_TARGETS * 5]):
-            for target in alias.targets:
-                if target not in came_from:
-                    came_from[target] = alias.address
-                    following.append(target)
-        level = following
+        leading = Alias.objects.filter(address__in=names[: MOST_TARGETS * 5])
+        level = [(target, alias.address) for alias in leading for target in alias.targets]
+
+
+def _first(came_from: dict[str, str], target: str, source: str) -> bool:
+    """Whether mail reaches `target` for the first time; then, from where."""
+    if target in came_from:
+        return False
+    came_from[target] = source
+    return True
 
 
 def _plain(target: str) -> str:

@@ -33,7 +33,7 @@ class AliasesOut(Schema):
 
 
 class AliasIn(Schema):
-    address: str
+    address: str = Field(description="`*@example.test` takes whatever else is sent to the domain")
     targets: list[str]
     note: str = Field("", max_length=1000)
     expires_at: datetime | None = Field(None, description="it deletes itself then")
@@ -101,7 +101,7 @@ def delete_alias(request: HttpRequest, address: str) -> Status[None]:
 
 def _alias(address: str, by: Operator) -> Alias:
     try:
-        wanted = str(addresses.parse(address))
+        wanted = addresses.alias_address(address)
     except addresses.NotAnAddress:
         raise Http404 from None
     found = Alias.objects.visible_to(by).filter(address=wanted).first()

@@ -11,6 +11,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts import aliases, domains
+from accounts.addresses import CATCH_ALL
 from accounts.forms_closing import LastDayField
 from accounts.models import Alias, Domain, MailboxState
 from accounts.refusals import ReasonsRefusal, SeveralRefused
@@ -182,6 +183,7 @@ class NewAliasForm(AliasForm):
     local_part = forms.CharField(
         label=_("Name before the @"),
         max_length=320,
+        required=False,
         widget=forms.TextInput(
             attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
         ),
@@ -190,10 +192,31 @@ class NewAliasForm(AliasForm):
         label=_("Domain"), queryset=Domain.objects.none(), empty_label=None
     )
 
+    catch_all = forms.BooleanField(
+        label=_("Instead of a name: everything else that is sent to this domain (catch-all)"),
+        required=False,
+        help_text=_(
+            "It takes every name that no account and no alias has, also of accounts that were "
+            "erased. Spammers make up names: expect much spam. Where it is not needed, single "
+            "aliases are better."
+        ),
+    )
+
     def __init__(self, *args: Any, domains: QuerySet[Domain], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["domain"].queryset = domains
         self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or self.cleaned_data
+        if not said.pop("catch_all", False):
+            if not said.get("local_part") and "local_part" not in self.errors:
+                self.add_error("local_part", self.fields["targets"].error_messages["required"])
+        elif said.get("local_part") not in ("", CATCH_ALL):
+            self.add_error("local_part", _("A catch-all has no name: leave this field empty."))
+        else:
+            said["local_part"] = CATCH_ALL
+        return said
 
 
 class FilterForm(forms.Form):

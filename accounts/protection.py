@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from django.utils.translation import gettext_lazy as _
 
-from accounts import addresses
+from accounts import addresses, catch_all
 from accounts.models import Alias, Mailbox
 from core import roles
 from core.errors import Refusal
@@ -72,34 +72,22 @@ def protected() -> frozenset[str]:
     found: set[str] = set()
     while new:
         found |= new
-        asked = new | {_catch_all(address) for address in new}
+        asked = new | {catch_all.of(address) for address in new}
         leading = dict(Alias.objects.filter(address__in=asked).values_list("address", "targets"))
-        caught = {address for address in new if _catch_all(address) in leading}
-        caught = {_catch_all(address) for address in caught - _taken(caught)}
-        ways = (new & leading.keys()) | caught
-        found |= caught
+        ways = new & leading.keys()
+        if asked - new & leading.keys():
+            caught = {name for name in catch_all.reached(new).values() if name in leading}
+            found |= caught
+            ways |= caught
         new = {_delivered_to(each) for way in ways for each in leading[way]} - found - {""}
     return frozenset(found)
 
 
 def _would_take(address: str, found: frozenset[str]) -> bool:
     """Whether a new alias is a catch-all and would take mail to one of `found`."""
-    theirs = {each for each in found if _catch_all(each) == address}
-    return bool(theirs - _taken(theirs))
-
-
-def _catch_all(address: str) -> str:
-    """What takes mail to an address that no mailbox and no alias has."""
-    return f"*@{address.rpartition('@')[2]}"
-
-
-def _taken(found: set[str]) -> set[str]:
-    """Those that a mailbox or an alias has."""
-    if not found:
-        return set()
-    boxes = Mailbox.objects.present().filter(address__in=found).values_list("address", flat=True)
-    aliases = Alias.objects.filter(address__in=found).values_list("address", flat=True)
-    return {*boxes, *aliases}
+    if address != catch_all.of(address):
+        return False
+    return address in catch_all.reached(found, address).values()
 
 
 def _delivered_to(address: str) -> str:

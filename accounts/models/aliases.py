@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext as _
 
 from accounts import addresses
 from accounts.models.domains import Domain
@@ -15,7 +16,10 @@ class AliasQuerySet(Scoped, models.QuerySet["Alias"]):  # type: ignore[misc]
 
 
 class Alias(models.Model):
-    """An address without a mailbox; its mail goes to every address in `targets`."""
+    """An address without a mailbox; its mail goes to every address in `targets`.
+
+    A catch-all is one whose local part is `*`: what its domain has no other recipient for.
+    """
 
     domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="+")
     local_part = models.CharField(max_length=64)
@@ -37,6 +41,18 @@ class Alias(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+    @property
+    def is_catch_all(self) -> bool:
+        return self.local_part == addresses.CATCH_ALL
+
+    @property
+    def label(self) -> str:
+        """The address as people read it."""
+        if self.is_catch_all:
+            domain = self.unicode_address.rpartition("@")[2]
+            return _("everything else @%(domain)s") % {"domain": domain}
+        return self.unicode_address
 
     @property
     def unicode_address(self) -> str:

@@ -65,9 +65,8 @@ def new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         alias = new_alias(form, by=request.user, at=timezone.now())
         if alias:
-            messages.success(
-                request, _("%(address)s was made.") % {"address": alias.unicode_address}
-            )
+            messages.success(request, _("%(address)s was made.") % {"address": alias.label})
+            _warn(request, alias)
             return redirect("accounts:aliases")
     context = {"form": form, "any_domain": ours.exists()}
     return render(request, "accounts/alias_new.html", context)
@@ -92,8 +91,24 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     given: dict[str, Any] = {"alias": alias, "by": request.user, "at": timezone.now()}
     if request.method == "POST" and form.is_valid() and edit_alias(form, **given):
         messages.success(request, _("Saved."))
+        _warn(request, Alias.objects.get(pk=pk))
         return redirect("accounts:aliases")
     return render(request, "accounts/alias_edit.html", {"form": form, "alias": alias})
+
+
+def _warn(request: HttpRequest, alias: Alias) -> None:
+    """A catch-all that leaves the house makes this server a sender of spam."""
+    [(_alias, targets)] = _shown([alias], request.user)
+    away = [target for target, leaves in targets if leaves]
+    if alias.is_catch_all and away:
+        messages.warning(
+            request,
+            _(
+                "All spam for made-up names is now forwarded to %(targets)s as well, and this "
+                "server may be taken for its source. A mailbox here is safer."
+            )
+            % {"targets": ", ".join(away)},
+        )
 
 
 @require_POST
@@ -105,5 +120,5 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, refusal.sentence)
         return redirect("accounts:aliases")
-    messages.success(request, _("%(address)s was deleted.") % {"address": alias.unicode_address})
+    messages.success(request, _("%(address)s was deleted.") % {"address": alias.label})
     return redirect("accounts:aliases")
