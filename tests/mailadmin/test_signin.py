@@ -5,11 +5,13 @@ import re
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
+from django.core import mail
 from django.core.cache import cache
 from django.test import Client
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 
-from core.models import AuditEvent
+from core.models import AuditEvent, OneTimeLink
+from tests.mailadmin.walking import API, address, pages
 
 LOGIN = "/session/login/"
 PASSWORD = "correct horse 42"
@@ -71,6 +73,24 @@ def test_nobody_signs_up_or_resets_by_mail(client, db):
         assert client.get(path).status_code in (302, 404), path
         assert client.post(path).status_code in (302, 403, 404), path
     assert "signup" not in client.get(LOGIN).content.decode()
+
+
+def test_no_address_mends_a_password_by_mail(client, owner):
+    """The console never trusts a mailbox that it may manage itself: who reads an operator's mail
+    gets no way in by it. `restore_access` on the server, or an owner's link, does that."""
+    given = {"email": owner.email, "login": owner.email, "username": owner.username}
+    before = owner.password
+    every = (route for route, _name, _view in pages(get_resolver()))
+    walked = [route for route in every if not route.startswith(API)]  # a token's, not a browser's
+    assert any("reset" in route for route in walked)
+    for route in walked:
+        for method in (client.get, client.post):
+            method(address(route), given)
+    owner.refresh_from_db()
+    assert owner.password == before
+    assert mail.outbox == []
+    assert not OneTimeLink.objects.exists()
+    assert "_auth_user_id" not in client.session
 
 
 def test_authenticator_app_and_recovery_codes(client, owner):
