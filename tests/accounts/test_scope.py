@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import aliases, closing, domains, lifecycle
-from accounts.models import Alias, Domain, Flag, Mailbox
+from accounts import aliases, bulk, closing, domains, lifecycle
+from accounts.models import Alias, Domain, Flag, Mailbox, scope
 from core.api_auth import create_token
 from core.models import AuditEvent, Operator
 
@@ -63,6 +63,13 @@ def browser(by: Operator) -> Client:
     return client
 
 
+def with_token(by: Operator) -> Client:
+    _token, secret = create_token(
+        name="t", scopes=["accounts:read"], expires_at=None, by=by, at=timezone.now()
+    )
+    return Client(headers={"Authorization": f"Bearer {secret}"})
+
+
 def body(answer: Any) -> str:
     content = b"".join(answer.streaming_content) if answer.streaming else answer.content
     return str(content.decode())
@@ -71,10 +78,18 @@ def body(answer: Any) -> str:
 LISTS = ("mailboxes", "csv", "aliases", "domains", "flags", "new", "alias_new")
 
 
+@pytest.mark.parametrize("wide", [10_000, 0], ids=["narrow", "wide"])
 @pytest.mark.parametrize("name", LISTS)
 def test_no_list_file_or_choice_tells_of_another_domain(
-    anna: Mailbox, otto: Mailbox, manager: Operator, viewer: Operator, name: str
+    anna: Mailbox,
+    otto: Mailbox,
+    manager: Operator,
+    viewer: Operator,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    wide: int,
 ) -> None:
+    monkeypatch.setattr(scope, "WIDE", wide)
     flag(anna)
     lead = {"domain": anna.domain, "targets": ["anna@example.test"], "by": None, "at": AT}
     aliases.create(local_part="info", **lead)
@@ -137,6 +152,28 @@ def test_a_fragment_tells_nothing_of_another_domain(
     assert theirs == nobody
 
 
+def test_the_policy_counts_what_is_in_scope(
+    anna: Mailbox, otto: Mailbox, manager: Operator, viewer: Operator
+) -> None:
+    Flag.objects.update(kind="never_used", suspends_at=AT)
+    address = reverse("accounts:policy")
+    for by, announced in ((manager, 0), (viewer, 1)):
+        assert browser(by).get(address).context["announced"] == announced
+        told = with_token(by).get("/api/v1/flags/policy").json()
+        assert (told["announced"], told["concerned"]["never_used"]) == (announced, announced)
+
+
+def test_verbs_on_many_leave_out_what_is_not_the_operators(
+    anna: Mailbox, otto: Mailbox, manager: Operator
+) -> None:
+    given: dict[str, Any] = {"mailboxes": [anna.pk, otto.pk], "by": manager, "at": AT}
+    assert bulk.suspend(**given) == bulk.Done(1, 1)
+    assert bulk.resume(**given) == bulk.Done(1, 1)
+    assert bulk.close(**given) == bulk.Done(1, 1)
+    otto.refresh_from_db()
+    assert otto.revision == 1
+
+
 @pytest.mark.parametrize("verb", ["suspend", "close"])
 def test_ticked_rows_of_another_domain_are_left_out(
     anna: Mailbox, otto: Mailbox, manager: Operator, verb: str
@@ -192,11 +229,7 @@ def test_pages_offer_the_helpdesk_what_it_may(anna: Mailbox, helper: Operator) -
 
 
 def test_the_api_lists_what_is_in_scope(anna: Mailbox, otto: Mailbox, manager: Operator) -> None:
-    now = timezone.now()
-    _token, secret = create_token(
-        name="t", scopes=["accounts:read"], expires_at=None, by=manager, at=now
-    )
-    client = Client(headers={"Authorization": f"Bearer {secret}"})
+    client = with_token(manager)
     for name in ("domains", "mailboxes", "aliases", "flags"):
         assert "other.test" not in body(client.get(f"/api/v1/{name}")), name
     assert "anna@example.test" in body(client.get("/api/v1/mailboxes"))
