@@ -4,7 +4,10 @@ The payload is JSON lines:
 
     {"domain": {"name": "example.test"}}
     {"mailbox": {"address": "anna@example.test", "password": "{ARGON2ID}$argon2id$...",
-                 "can_login": true, "can_send": true, "receives": true, "quota_bytes": 0}}
+                 "can_login": true, "can_send": true, "receives": true, "quota_bytes": 0,
+                 "app_passwords": [{"selector": "abcd2345", "password": "{ARGON2ID}$argon2id$...",
+                                    "imap": true, "pop3": false, "sending": true,
+                                    "expires_at": 0}]}}     all that it has; absent: none
     {"alias": {"address": "info@example.test", "targets": ["anna@example.test"]}}
     {"alias": {"address": "*@example.test", "targets": [...]}}      a catch-all
     {"remove": "old@example.test"}          a mailbox or an alias

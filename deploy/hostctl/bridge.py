@@ -8,7 +8,7 @@ everybody, and runs a whole IMAP session for each.
     -> 1 counted string: "OK" or "NO"; closed without a word when nobody could be asked
 
     -> VERSION 1 2 / CPID n, then AUTH 1 PLAIN service=smtp secured no-penalty nologin resp=...
-    <- OK 1 user=... | FAIL 1 user=... [temp] [reason=...]    (fields separated by TAB)
+    <- OK 1 user=... [app=selector] | FAIL 1 user=... [temp] [reason=...]   (separated by TAB)
 
 The request carries no client address, so Dovecot's penalty must be off (`no-penalty`: without
 it a bystander waits 15 s after nine wrong passwords of somebody else).  In its place wrong
@@ -32,7 +32,7 @@ import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import BinaryIO, Callable, Optional, Tuple
+from typing import BinaryIO, Callable, NamedTuple, Optional, Tuple
 
 from . import durable, paths
 from .full import Full
@@ -95,10 +95,18 @@ class Delays:
             self._known.pop(account, None)
 
 
-def ask_dovecot(path: str, login: bytes, password: bytes) -> Tuple[bool, str]:
+class Answer(NamedTuple):
+    """What Dovecot says.  `app` is the selector of the app password that it was."""
+
+    allowed: bool
+    why: str = ""
+    app: str = ""
+
+
+def ask_dovecot(path: str, login: bytes, password: bytes) -> Answer:
     """Whether Dovecot lets this login in, and why not.  Raises BackendDown."""
     if b"\0" in login or b"\0" in password:
-        return False, "NUL"
+        return Answer(False, "NUL")
     until = time.monotonic() + _BACKEND_PATIENCE
     while True:
         try:
@@ -109,7 +117,7 @@ def ask_dovecot(path: str, login: bytes, password: bytes) -> Tuple[bool, str]:
             time.sleep(0.2)
 
 
-def _ask_once(path: str, login: bytes, password: bytes) -> Tuple[bool, str]:
+def _ask_once(path: str, login: bytes, password: bytes) -> Answer:
     with socket.socket(socket.AF_UNIX) as backend:
         backend.settimeout(30)
         backend.connect(path)
@@ -128,11 +136,14 @@ def _ask_once(path: str, login: bytes, password: bytes) -> Tuple[bool, str]:
         fields = stream.readline().rstrip(b"\n").split(b"\t")
     if fields[0] == b"OK":
         # A login that is allowed nothing but to be told so must not send either.
-        return (False, "nologin") if b"nologin" in fields else (True, "")
+        if b"nologin" in fields:
+            return Answer(False, "nologin")
+        app = next((f[4:].decode("ascii", "replace") for f in fields if f.startswith(b"app=")), "")
+        return Answer(True, "", app)
     if fields[0] != b"FAIL" or b"temp" in fields:
         raise BackendDown("temporary failure" if fields[0] == b"FAIL" else "no answer")
     why = [f for f in fields[2:] if not f.startswith(b"user=")]
-    return False, b" ".join(why).decode("utf-8", "replace")
+    return Answer(False, b" ".join(why).decode("utf-8", "replace"))
 
 
 def _counted(stream: BinaryIO, most: int) -> bytes:
@@ -177,7 +188,7 @@ class Bridge:
                 return
             time.sleep(wait)
             try:
-                allowed, why = ask_dovecot(self.backend, login, password)
+                allowed, why, app = ask_dovecot(self.backend, login, password)
             except BackendDown as failure:
                 # The client is told 535 all the same; this line is what to raise an alarm on.
                 syslog.syslog(syslog.LOG_ERR, f"backend down: {failure}")
@@ -187,12 +198,13 @@ class Bridge:
             else:
                 self.delays.failed(name)
             told = f"{'ok' if allowed else 'failed'} user={name!a}"
+            why = f"app={app}" if app else why
             syslog.syslog(f"{told} service={service.decode('ascii', 'replace')!a} {why}")
             reply = b"OK" if allowed else b"NO"
             with contextlib.suppress(OSError):
                 client.sendall(struct.pack(">H", len(reply)) + reply)
             if allowed and self.uses:
-                self.uses.note(name)
+                self.uses.note(name, app)
 
     def serve(self, listener: socket.socket) -> None:
         room = threading.BoundedSemaphore(THREADS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from typing import IO, Any, Callable, Dict, Set
+from typing import IO, Any, Callable, Dict, List, Set, Tuple
 
 from .wire import Refused
 
@@ -25,11 +25,14 @@ TARGET = re.compile(rf"(?!.*\.\.)(?!.{{255}})[A-Za-z0-9_][A-Za-z0-9._=+~&'-]{{0,
 CATCH_ALL = re.compile(rf"\*@(?!.{{253}}){_DOMAIN}")
 """The alias for everything that a domain has no other recipient for."""
 HASH = re.compile(r"\{(?:ARGON2ID|BLF-CRYPT|SHA512-CRYPT|SHA256-CRYPT|CRYPT)\}[!-~]{1,512}")
+SELECTOR = re.compile(r"[a-z0-9]{8}")
 NO_PASSWORD = "{CRYPT}*"
 """A hash that nothing matches: a mailbox that has no password yet."""
 
 _LINE_CAP = 64 * 1024
 _TARGETS_MOST = 500
+_APP_PASSWORDS_MOST = 100
+_SCOPES = ("imap", "pop3", "sending")
 _OF_DOMAIN = "substr(address, instr(address, '@') + 1) = ?"
 
 
@@ -121,8 +124,14 @@ class Change:
         password = value.get("password") or NO_PASSWORD
         if not isinstance(password, str) or not HASH.fullmatch(password):
             raise self._wrong("has a password that is not a hash with a known scheme")
+        apps = self._app_passwords(value.get("app_passwords", []))
         self._saw("account", address)
         self._drop_alias(address)
+        self.database.execute("DELETE FROM app_password WHERE address = ?", (address,))
+        self.database.executemany(
+            "INSERT INTO app_password VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(address, *app) for app in apps],
+        )
         old = self.database.execute(
             "SELECT can_login, can_send, receives FROM account WHERE address = ?", (address,)
         ).fetchone()
@@ -144,6 +153,30 @@ class Change:
             self.touched.add("access")
         if (old[0] and old[1]) != (flags[0] and flags[1]):
             self.touched.add("cansend")
+
+    def _app_passwords(self, value: Any) -> List[Tuple[Any, ...]]:
+        """All that the mailbox has, as the columns after the address."""
+        if not isinstance(value, list) or len(value) > _APP_PASSWORDS_MOST:
+            raise self._wrong(f"does not name at most {_APP_PASSWORDS_MOST} app passwords")
+        found: Dict[str, Tuple[Any, ...]] = {}
+        for app in value:
+            if not isinstance(app, dict):
+                raise self._wrong("has an app password that is none")
+            selector, password = app.get("selector"), app.get("password")
+            if not isinstance(selector, str) or not SELECTOR.fullmatch(selector):
+                raise self._wrong("has an app password without a selector")
+            if selector in found:
+                raise self._wrong("has two app passwords with one selector")
+            if not isinstance(password, str) or not HASH.fullmatch(password):
+                raise self._wrong("has an app password that is not a hash with a known scheme")
+            if not all(isinstance(app.get(scope), bool) for scope in _SCOPES):
+                raise self._wrong("has an app password that does not say what it is for")
+            expires_at = app.get("expires_at", 0)
+            if type(expires_at) is not int or not 0 <= expires_at < 2**63:
+                raise self._wrong("has an app password that ends at no second")
+            scopes = [int(app[scope]) for scope in _SCOPES]
+            found[selector] = (selector, password, *scopes, expires_at)
+        return list(found.values())
 
     def _alias(self, value: Any) -> None:
         if not isinstance(value, dict):
@@ -210,6 +243,7 @@ class Change:
             (self.had[domain],) = self.database.execute(
                 f"SELECT count(*) FROM account WHERE {_OF_DOMAIN}", (domain,)
             ).fetchone()
+        self.database.execute("DELETE FROM app_password WHERE address = ?", (address,))
         if self.database.execute("DELETE FROM account WHERE address = ?", (address,)).rowcount:
             self.removed.add(address)
             self.addresses.add(address)

@@ -12,6 +12,10 @@ must go on working against a new database, because no rollback ever touches it.
       can_send     1: may submit mail (the `cansend` map is made from it)
       receives     1: mail is accepted at RCPT time
       quota_bytes  0: no limit
+    app_password  passwords of a mailbox's for one program each
+      selector     the first eight characters, by which Dovecot finds the row
+      imap pop3 sending   1: it is good for that
+      expires_at   seconds since 1970, 0: never
     alias     address -> targets, a JSON list of addresses: '["alice@example.test"]'
     domain    the domains whose mailboxes live on this host
     meta      one row: the lineage of the console's change log and the last change
@@ -22,7 +26,8 @@ must go on working against a new database, because no rollback ever touches it.
 The last logins are a database of their own, written by Dovecot's dict process and the bridge.
 
     last_login  one row a mailbox; written by older renderings, which do not tell protocols apart
-    last_use    one row a mailbox and protocol (imap, pop3, smtp)
+    last_use    one row a mailbox and protocol (imap, pop3, smtp), and one for each app
+                password that it was with ('imap:abcd2345', after the selector)
     recording   since when each protocol's logins are written; no row: they are not
 """
 
@@ -52,6 +57,18 @@ STEPS: Tuple[str, ...] = (
     CREATE TABLE alias (
         address TEXT PRIMARY KEY NOT NULL,
         targets TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE app_password (
+        address TEXT NOT NULL,
+        selector TEXT NOT NULL,
+        password TEXT NOT NULL,
+        imap INTEGER NOT NULL DEFAULT 0,
+        pop3 INTEGER NOT NULL DEFAULT 0,
+        sending INTEGER NOT NULL DEFAULT 0,
+        expires_at INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (address, selector)
     ) WITHOUT ROWID;
     """,
 )

@@ -4,8 +4,10 @@
                       "recording": {"imap": 1763000000, "smtp": 1763000000},
                       "through": 1764000100, "cursor": 1763999980, "more": false}
 
-`cursor` is a second, inclusive; what is told twice is the same.  A protocol that is not in
-`recording` is not written down: the live configuration is from before, or the bridge is.
+A login with an app password is told as ["anna@example.test", "imap:abcd2345", 1764000000], with
+the password's selector.  `cursor` is a second, inclusive; what is told twice is the same.  A
+protocol that is not in `recording` is not written down: the live configuration is from before, or
+the bridge is.
 """
 
 from __future__ import annotations

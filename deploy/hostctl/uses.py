@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict, Tuple
 
 PROTOCOL = "smtp"
 _MOST = 10_000
@@ -34,14 +34,15 @@ class Uses:
         self._clock = clock
         self._began = int(clock())
         self._lock = threading.Lock()
-        self._waiting: Dict[str, int] = {}
+        self._waiting: Dict[Tuple[str, str], int] = {}
         self._any = threading.Event()
 
-    def note(self, login: str) -> None:
-        """A login that succeeded now; returns at once."""
+    def note(self, login: str, app: str = "") -> None:
+        """A login that succeeded now, perhaps with an app password; returns at once."""
+        key = (login, f"{PROTOCOL}:{app}" if app else PROTOCOL)
         with self._lock:
-            if login in self._waiting or len(self._waiting) < _MOST:
-                self._waiting[login] = int(self._clock())
+            if key in self._waiting or len(self._waiting) < _MOST:
+                self._waiting[key] = int(self._clock())
         self._any.set()
 
     def store(self) -> bool:
@@ -54,13 +55,13 @@ class Uses:
         except sqlite3.Error as failure:
             syslog.syslog(syslog.LOG_WARNING, f"last uses are not written: {failure}")
             with self._lock:
-                for login, at in taken.items():
+                for key, at in taken.items():
                     if len(self._waiting) < _MOST:
-                        self._waiting.setdefault(login, at)
+                        self._waiting.setdefault(key, at)
             return False
         return True
 
-    def _write(self, taken: Dict[str, int]) -> None:
+    def _write(self, taken: Dict[Tuple[str, str], int]) -> None:
         # "rw": a file that this user made would not be everybody's who writes here.
         uri = self._path.as_uri() + "?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_PATIENCE)) as database, database:
@@ -68,7 +69,7 @@ class Uses:
                 "INSERT OR IGNORE INTO recording (protocol, since) VALUES (?, ?)",
                 (PROTOCOL, self._began),
             )
-            database.executemany(UPSERT, [(name, PROTOCOL, at) for name, at in taken.items()])
+            database.executemany(UPSERT, [(*key, at) for key, at in taken.items()])
 
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()

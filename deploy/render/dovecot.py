@@ -1,10 +1,15 @@
 """What both Dovecot versions share: the queries on the account database, and the host's values.
 
     accounts.sqlite   account(address, password, can_login, quota_bytes, ...)
+                      app_password(address, selector, password, imap, pop3, sending, expires_at)
 
 A suspended account gives no row, so that IMAP, POP3 and Sendmail (through the bridge) refuse it
 alike and at once; `nologin` would still let it send.  The home is built from the database's own
 text, never from what a client typed.
+
+A password that begins like an app password of the mailbox's is that one if it is for this protocol
+and not over; any other is the mailbox's own. It is one row and so one hash, one delay after a wrong
+one and one line in the log: a second passdb would log "unknown user" for everybody who has none.
 """
 
 from __future__ import annotations
@@ -18,11 +23,22 @@ from deploy.render.values import HostConfig
 ITERATE_QUERY = "SELECT address AS user FROM account"
 
 
-def password_query(user: str) -> str:
-    """`user` is the version's variable for the lower-case login."""
+def password_query(user: str, password: str, protocol: str) -> str:
+    """The arguments are the version's variables; `user` is the lower-case login.
+
+    `app` goes to who asked (the bridge), `userdb_app` to the session, as a part of the last login's
+    key. SQLite cuts the password, not Dovecot: that escapes first, so a quotation mark at the cut
+    would lose its other half; and it refuses to cut what is shorter.
+    """
     return (
-        "SELECT address AS user, password FROM account"  # noqa: S608 - for Dovecot, which escapes
-        f" WHERE address = '{user}' AND can_login = 1"
+        "SELECT a.address AS user, coalesce(p.password, a.password) AS password,"  # noqa: S608 - for Dovecot, which escapes
+        " p.selector AS app, ':' || p.selector AS userdb_app"
+        " FROM account a LEFT JOIN app_password p ON p.address = a.address"
+        f" AND p.selector = substr('{password}', 1, 8)"
+        f" AND CASE '{protocol}' WHEN 'imap' THEN p.imap WHEN 'pop3' THEN p.pop3"
+        " WHEN 'smtp' THEN p.sending ELSE 0 END"
+        " AND (p.expires_at = 0 OR p.expires_at > unixepoch())"
+        f" WHERE a.address = '{user}' AND a.can_login = 1"
     )
 
 

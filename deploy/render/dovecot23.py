@@ -28,7 +28,7 @@ def files(snapshot: Snapshot) -> Mapping[str, bytes]:
         DOVECOT_23_SQL: lines.fill(
             dovecot.template("sql23.ext.template"),
             ACCOUNTS_DB=paths.ACCOUNTS_DB,
-            PASSWORD_QUERY=dovecot.password_query(_USER),
+            PASSWORD_QUERY=dovecot.password_query(_USER, "%w", "%s"),
             USER_QUERY=dovecot.user_query(_USER, _QUOTA),
             ITERATE_QUERY=dovecot.ITERATE_QUERY,
         ),

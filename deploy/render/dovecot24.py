@@ -25,7 +25,7 @@ def files(snapshot: Snapshot) -> Mapping[str, bytes]:
             dovecot.template("dovecot24.conf.template"),
             ACCOUNTS_DB=paths.ACCOUNTS_DB,
             LAST_LOGIN_DB=paths.LAST_LOGIN_DB,
-            PASSWORD_QUERY=dovecot.password_query(_USER),
+            PASSWORD_QUERY=dovecot.password_query(_USER, "%{password}", "%{protocol}"),
             USER_QUERY=dovecot.user_query(_USER, _QUOTA),
             ITERATE_QUERY=dovecot.ITERATE_QUERY,
             **dovecot.host_values(snapshot.host),

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from deploy.hostctl import accounts, deltas, maps
+from deploy.hostctl import accounts, deltas, maps, schema
 from deploy.hostctl.host import Ran
 from deploy.hostctl.wire import Refused
+from deploy.render.dovecot import password_query
 from tests.hostctl.fakes import HASH, FakeHost
 
 Line = dict[str, object]
@@ -20,6 +21,13 @@ def box(address: str, **changes: object) -> Line:
             "address": address, "password": HASH, "can_login": True, "can_send": True,
             "receives": True, "quota_bytes": 0, **changes,
         }
+    }  # fmt: skip
+
+
+def app(selector: str, **changes: object) -> Line:
+    return {
+        "selector": selector, "password": HASH, "imap": True, "pop3": False, "sending": False,
+        "expires_at": 0, **changes,
     }  # fmt: skip
 
 
@@ -258,6 +266,18 @@ def test_a_host_without_accounts_asks_for_all(host: FakeHost) -> None:
         box("a@example.test", can_login=1),
         box("a@example.test", quota_bytes=-1),
         box("a@example.test", quota_bytes="1G"),
+        box("a@example.test", app_passwords="abcd2345"),
+        box("a@example.test", app_passwords=["abcd2345"]),
+        box("a@example.test", app_passwords=[app("Abcd2345")]),
+        box("a@example.test", app_passwords=[app("abcd234")]),
+        box("a@example.test", app_passwords=[app("abcd23'5")]),
+        box("a@example.test", app_passwords=[app("abcd2345"), app("abcd2345")]),
+        box("a@example.test", app_passwords=[app("abcd2345", password="secret")]),
+        box("a@example.test", app_passwords=[app("abcd2345", imap=1)]),
+        box("a@example.test", app_passwords=[app("abcd2345", sending=None)]),
+        box("a@example.test", app_passwords=[app("abcd2345", expires_at=-1)]),
+        box("a@example.test", app_passwords=[app("abcd2345", expires_at="soon")]),
+        box("a@example.test", app_passwords=[app(f"abcd{n:04}") for n in range(101)]),
         alias("a@example.test"),
         alias("a@example.test", "|/bin/sh"),
         alias("a@example.test", "/etc/passwd"),
@@ -277,6 +297,88 @@ def test_a_bad_line_refuses_the_whole_delta(filled: FakeHost, line: Line) -> Non
     assert refused.extra["line"] == 2
     assert accounts.position(filled)["mailboxes"] == 40
     assert filled.run.maps_built == []
+
+
+def stored_apps(host: FakeHost) -> list[tuple[object, ...]]:
+    with accounts.opened(host) as database:
+        return database.execute(
+            "SELECT address, selector, imap, pop3, sending, expires_at FROM app_password"
+        ).fetchall()
+
+
+def test_a_line_states_all_app_passwords_of_a_mailbox(filled: FakeHost) -> None:
+    one, two = app("aaaa2222"), app("bbbb3333", imap=False, sending=True, expires_at=1_764_000_000)
+    apply(filled, box("user1@example.test", app_passwords=[one, two]), through=2)
+    apply(filled, box("user2@example.test", app_passwords=[one]), through=3)
+    assert stored_apps(filled) == [
+        ("user1@example.test", "aaaa2222", 1, 0, 0, 0),
+        ("user1@example.test", "bbbb3333", 0, 0, 1, 1_764_000_000),
+        ("user2@example.test", "aaaa2222", 1, 0, 0, 0),
+    ]
+    assert filled.run.maps_built == filled.run.maps_edited == [], "no map knows of them"
+    apply(filled, box("user1@example.test", app_passwords=[two]), through=4)
+    assert [row[:2] for row in stored_apps(filled)] == [
+        ("user1@example.test", "bbbb3333"),
+        ("user2@example.test", "aaaa2222"),
+    ]
+    apply(filled, box("user1@example.test"), {"remove": "user2@example.test"}, through=5)
+    assert stored_apps(filled) == []
+
+
+def test_a_database_from_before_app_passwords_gets_their_table_by_a_validation(
+    host: FakeHost,
+) -> None:
+    """A rendering that names the table is validated before it goes live."""
+    path = host.layout.accounts_db
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as database:
+        database.executescript(schema.STEPS[0] + "PRAGMA user_version = 1;")
+        database.execute("INSERT INTO account (address, password) VALUES ('a@b.test', '{CRYPT}*')")
+    accounts.refresh(host, "mail.example.test")
+    assert stored_apps(host) == []
+    assert accounts.position(host)["mailboxes"] == 1
+
+
+PASSWORD_QUERY = password_query("{user}", "{password}", "{protocol}")
+
+
+def selected(
+    host: FakeHost, password: str, protocol: str, user: str = "user1@example.test"
+) -> object:
+    """What Dovecot gets: the hash, and whose app password it is."""
+    values = {"user": user, "password": password, "protocol": protocol}
+    query = PASSWORD_QUERY.format(**{k: v.replace("'", "''") for k, v in values.items()})
+    with accounts.opened(host) as database:
+        row = database.execute(query).fetchone()
+    return row and row[1:]
+
+
+def test_dovecot_finds_an_app_password_by_its_beginning_its_protocol_and_the_clock(
+    filled: FakeHost,
+) -> None:
+    own, theirs = "{CRYPT}own", HASH
+    mine = [
+        app("aaaa2222"),
+        app("bbbb3333", imap=False, sending=True),
+        app("cccc4444", expires_at=int(time.time()) - 1),
+        app("dddd5555", expires_at=int(time.time()) + 60),
+    ]
+    apply(filled, box("user1@example.test", password=own, app_passwords=mine), through=2)
+    nobody = (own, None, None)
+    assert selected(filled, "aaaa2222" + "x" * 24, "imap") == (theirs, "aaaa2222", ":aaaa2222")
+    assert selected(filled, "aaaa2222" + "x" * 24, "pop3") == nobody
+    assert selected(filled, "aaaa2222" + "x" * 24, "smtp") == nobody
+    assert selected(filled, "bbbb3333" + "x" * 24, "smtp") == (theirs, "bbbb3333", ":bbbb3333")
+    assert selected(filled, "bbbb3333" + "x" * 24, "imap") == nobody
+    assert selected(filled, "cccc4444" + "x" * 24, "imap") == nobody, "its time is over"
+    assert selected(filled, "dddd5555" + "x" * 24, "imap") == (theirs, "dddd5555", ":dddd5555")
+    for odd in ("", "aaaa222", "1234567'", "1234567''", "x' OR 1=1 --"):
+        assert selected(filled, odd, "imap") == nobody
+    other = selected(filled, "aaaa2222" + "x" * 24, "imap", "user2@example.test")
+    assert other == (HASH, None, None), "another mailbox's"
+    suspended = box("user1@example.test", can_login=False, app_passwords=mine)
+    apply(filled, suspended, through=3)
+    assert selected(filled, "aaaa2222" + "x" * 24, "imap") is None
 
 
 def test_no_password_means_that_nothing_matches(filled: FakeHost) -> None:
@@ -360,10 +462,10 @@ def test_the_database_is_updated_in_place_and_never_in_parts(filled: FakeHost) -
 
 def test_schema_steps_are_counted(host: FakeHost) -> None:
     with accounts.opened(host) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert database.execute("PRAGMA user_version").fetchone() == (len(schema.STEPS),)
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     with accounts.opened(host) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert database.execute("PRAGMA user_version").fetchone() == (len(schema.STEPS),)
 
 
 def test_the_console_speaks_of_addresses_the_host_accepts() -> None:

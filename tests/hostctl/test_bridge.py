@@ -60,6 +60,8 @@ class Backend:
 def judge(login: bytes, password: bytes) -> bytes:
     if password == b"right":
         return b"OK\t1\tuser=" + login + b"\n"
+    if password == b"abcd2345right":
+        return b"OK\t1\tuser=" + login + b"\tapp=abcd2345\n"
     return b"FAIL\t1\tuser=" + login + b"\n"
 
 
@@ -243,13 +245,21 @@ def test_who_signed_in_is_noted_and_who_did_not_is_not(
 ) -> None:
     noted = uses.Uses(tmp_path / "missing.sqlite", lambda: 1_764_000_000)
     served = bridge.Bridge(str(backend.path), uses=noted)
-    for login, password in (("Anna@Example.test", b"right"), ("bob@example.test", b"wrong")):
+    tries = (
+        ("Anna@Example.test", b"right"),
+        ("bob@example.test", b"wrong"),
+        ("carol@example.test", b"abcd2345right"),
+    )
+    for login, password in tries:
         ours, theirs = socket.socketpair()
         for text in (login.encode(), password, b"smtp", b""):
             ours.sendall(struct.pack(">H", len(text)) + text)
         served.answer(theirs)
         ours.close()
-    written: dict[str, int] = {}
+    written: dict[tuple[str, str], int] = {}
     monkeypatch.setattr(noted, "_write", written.update)
     noted.store()
-    assert written == {"anna@example.test": 1_764_000_000}
+    assert written == {
+        ("anna@example.test", "smtp"): 1_764_000_000,
+        ("carol@example.test", "smtp:abcd2345"): 1_764_000_000,
+    }

@@ -65,7 +65,15 @@ def test_a_cursor_from_a_clock_that_was_ahead_loses_nothing(filled: FakeHost) ->
     assert usage.collect(filled, cursor=NOW + 9000, now=NOW)["uses"]
 
 
-@pytest.mark.parametrize("key", ["last-login/%u/%s", "last-login/%{user}/%{protocol}"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "last-login/%u/%s",
+        "last-login/%{user}/%{protocol}",
+        "last-login/%u/%s%{userdb:app}",
+        "last-login/%{user}/%{protocol}%{userdb:app | default('')}",
+    ],
+)
 def test_imap_and_pop3_are_recorded_under_a_configuration_that_tells_them_apart(
     filled: FakeHost, key: str
 ) -> None:
@@ -107,13 +115,14 @@ def test_another_host_is_not_answered(filled: FakeHost) -> None:
 
 
 def test_the_bridge_writes_its_logins_and_since_when(filled: FakeHost) -> None:
-    clock = iter([NOW, NOW + 5, NOW + 9])
+    clock = iter([NOW, NOW + 5, NOW + 7, NOW + 9])
     uses = Uses(filled.layout.last_login_db, lambda: next(clock))
     uses.note(ANNA)
+    uses.note(ANNA, "abcd2345")
     uses.note(ANNA)
     assert uses.store()
     told = usage.collect(filled, cursor=0, now=NOW + 20)
-    assert told["uses"] == [(ANNA, "smtp", NOW + 9)]
+    assert told["uses"] == [(ANNA, "smtp:abcd2345", NOW + 7), (ANNA, "smtp", NOW + 9)]
     assert told["recording"] == {"smtp": NOW}
 
 

@@ -180,23 +180,23 @@ class Deployed:
         client.ehlo()
         return client
 
-    def signed_in(self, address: str, *, port: int = 587) -> smtplib.SMTP:
+    def signed_in(self, address: str, *, port: int = 587, password: str = PASSWORD) -> smtplib.SMTP:
         client = self.smtp(port)
         if port == 587:
             client.starttls(context=self.tls)
-        client.user, client.password = address, PASSWORD
+        client.user, client.password = address, password
         client.auth("PLAIN", client.auth_plain)  # one try: login() would ask by LOGIN again
         return client
 
-    def imap(self, address: str) -> imaplib.IMAP4:
+    def imap(self, address: str, password: str = PASSWORD) -> imaplib.IMAP4:
         client = imaplib.IMAP4_SSL(self.machine.address, 993, ssl_context=self.tls, timeout=20)
-        client.login(address, PASSWORD)
+        client.login(address, password)
         return client
 
-    def pop3(self, address: str) -> poplib.POP3:
+    def pop3(self, address: str, password: str = PASSWORD) -> poplib.POP3:
         client = poplib.POP3_SSL(self.machine.address, 995, context=self.tls, timeout=20)
         client.user(address)
-        client.pass_(PASSWORD)
+        client.pass_(password)
         return client
 
     def mailbox_holds(self, address: str, text: str, seconds: float = 10) -> bool:
