@@ -8,11 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from django.http import Http404, HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 from ninja import Field, Query, Router, Schema, Status
 
-from accounts import addresses, domains, lifecycle
+from accounts import addresses, domains, invitations, lifecycle
 from accounts.models import Domain, Mailbox, MailboxState
+from accounts.refusals import PasswordAndInvitation
 from core import roles
 from core.access import NotAllowed
 from core.api_auth import Token
@@ -57,6 +60,7 @@ class MailboxOut(Schema):
     expires_at: datetime | None = Field(description="a temporary one is suspended then")
     kept_until: datetime | None = Field(description="a closing one's mail is kept until then")
     last_used_at: datetime | None = Field(description="by IMAP, POP3 or SMTP, as far as known")
+    has_password: bool = Field(description="false: nobody set one yet")
     password_set_at: datetime
     created_at: datetime
     revision: int
@@ -69,7 +73,8 @@ class MailboxesOut(Schema):
 
 class MailboxIn(Schema):
     address: str
-    password: str
+    password: str | None = Field(None, description="or `invite`")
+    invite: bool = Field(False, description="the owner sets the password, by a link")
     display_name: str = Field("", max_length=200)
     owner_contact: str = Field("", max_length=200)
     note: str = Field("", max_length=1000)
@@ -81,6 +86,15 @@ class MailboxIn(Schema):
     name_reason: str = Field(
         "", max_length=500, description="why an account is needed whose name looks like a test"
     )
+
+
+class InvitationOut(Schema):
+    url: str = Field(description="who has it can set the password: it is not shown again")
+    expires_at: datetime
+
+
+class MailboxMadeOut(MailboxOut):
+    invitation: InvitationOut | None
 
 
 class SuspendIn(Schema):
@@ -130,15 +144,29 @@ def list_mailboxes(request: HttpRequest, asked: Query[MailboxListIn]) -> dict[st
     return {"items": page.rows, "next": page.next}
 
 
-@router.post("/mailboxes", auth=WRITE, response={201: MailboxOut})
-def create_mailbox(request: HttpRequest, body: MailboxIn) -> Status[Mailbox]:
+@router.post("/mailboxes", auth=WRITE, response={201: MailboxMadeOut})
+@sensitive_variables("body", "secret")
+def create_mailbox(request: HttpRequest, body: MailboxIn) -> Status[dict[str, Any]]:
+    """With a password, or with an invitation, whose link is in this answer alone."""
     by = _operator(request, "accounts.manage")
     local, _at, domain = body.address.strip().rpartition("@")
-    given = body.dict(exclude={"address"})
-    made = lifecycle.create(
-        domain=_domain(domain, by), local_part=local, **given, by=by, at=timezone.now()
-    )
-    return Status(201, made)
+    given: dict[str, Any] = {
+        **body.dict(exclude={"address", "password", "invite"}),
+        "domain": _domain(domain, by),
+        "local_part": local,
+        "by": by,
+        "at": timezone.now(),
+    }
+    link = None
+    if body.invite:
+        if body.password is not None:
+            raise PasswordAndInvitation
+        made, invitation, secret = invitations.create(**given)
+        path = reverse("accounts:invitation", args=[secret])
+        link = {"url": request.build_absolute_uri(path), "expires_at": invitation.expires_at}
+    else:
+        made = lifecycle.create(password=body.password or "", **given)
+    return Status(201, {**MailboxOut.from_orm(made).dict(), "invitation": link})
 
 
 @router.get("/mailboxes/{address}", auth=READ, response=MailboxOut)

@@ -69,6 +69,11 @@ class NewMailboxForm(forms.Form):
     domain = forms.ModelChoiceField(
         label=_("Domain"), queryset=Domain.objects.none(), empty_label=None
     )
+    invite = forms.BooleanField(
+        label=_("Let the owner set the password, by a link"),
+        required=False,
+        help_text=_("The link is shown once and works for a week. Until then nobody can log in."),
+    )
     password = PasswordField()
     display_name = forms.CharField(
         label=_("Person or purpose"),
@@ -116,6 +121,13 @@ class NewMailboxForm(forms.Form):
         self.fields["domain"].widget.attrs |= about
         self.fields["domain"].label_from_instance = lambda domain: domain.unicode_name
 
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("invite"):
+            self.errors.pop("password", None)
+            cleaned["password"] = None
+        return cleaned
+
 
 class EditMailboxForm(forms.Form):
     revision = forms.IntegerField(widget=forms.HiddenInput)
@@ -136,6 +148,13 @@ class EditMailboxForm(forms.Form):
 
 class PasswordForm(forms.Form):
     password = PasswordField()
+
+
+class InviteForm(forms.Form):
+    end_password = forms.BooleanField(
+        label=_("The password it has now stops working at once, and open sessions end."),
+        required=False,
+    )
 
 
 class SuspendForm(forms.Form):

@@ -1,6 +1,7 @@
 """An invitation: a link with which a mailbox's owner sets the password himself.
 
     invitation, secret = invite(mailbox=anna, by=me, at=now)     # the secret is shown once
+    bert, invitation, secret = create(domain=…, local_part="bert", by=me, at=now)  # no password yet
     found = look_up(secret, at=now)                              # or InvitationRefused
     accept(secret, password="…", at=now)
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import datetime
 import secrets
+from collections.abc import Iterable
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -42,19 +45,39 @@ class InvitationRefused(Refusal):
         )
 
 
+def create(
+    *, by: Operator | None, at: datetime.datetime, **given: Any
+) -> tuple[Mailbox, Invitation, str]:
+    """A mailbox without a password, and the invitation with which its owner sets one. `given` and
+    the refusals are those of `lifecycle.create`."""
+    with transaction.atomic():
+        mailbox = lifecycle.create(password=None, by=by, at=at, **given)
+        invitation, secret = invite(mailbox=mailbox, by=by, at=at)
+    return mailbox, invitation, secret
+
+
 def invite(
-    *, mailbox: Mailbox, by: Operator | None, at: datetime.datetime
+    *,
+    mailbox: Mailbox,
+    end_password: bool = False,
+    by: Operator | None,
+    at: datetime.datetime,
 ) -> tuple[Invitation, str]:
-    """The invitation and its secret. NotInState unless the account is active. MailboxProtected."""
+    """The invitation and its secret. NotInState unless the account is active. MailboxProtected.
+
+    With `end_password` the one it has stops working now, and open sessions end: its owner must set
+    another before anybody logs in with it.
+    """
     check_not_protected(mailbox, by)
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
-        row = Mailbox.objects.select_for_update(of=("self",)).get(pk=mailbox.pk)
+        row = lifecycle.locked(mailbox)
         if row.state != states.ACTIVE:
             raise NotInState(
                 _("%(address)s is not active: resume it first, then invite its owner.")
                 % {"address": row.unicode_address}
             )
+        ends = end_password and row.has_password
         _withdraw(row, at=at)
         invitation = Invitation.objects.create(
             mailbox=row,
@@ -68,8 +91,14 @@ def invite(
             at=at,
             action="accounts.invitation.made",
             subject=row.address,
-            detail={"expires_at": invitation.expires_at.isoformat()},
+            detail={
+                "expires_at": invitation.expires_at.isoformat(),
+                **({"password_ended": True} if ends else {}),
+            },
         )
+        if ends:
+            lifecycle.update(row, password="", password_set_at=at)
+            lifecycle.tell(row, at, end_sessions=True)
     return invitation, secret
 
 
@@ -80,6 +109,14 @@ def withdraw(*, mailbox: Mailbox, by: Operator | None, at: datetime.datetime) ->
             audit.record(
                 by=by, at=at, action="accounts.invitation.withdrawn", subject=mailbox.address
             )
+
+
+def open_until(
+    mailboxes: Iterable[Mailbox], *, at: datetime.datetime
+) -> dict[int, datetime.datetime]:
+    """Until when each of them is invited, by its primary key; who is not is left out."""
+    rows = Invitation.objects.open(at).filter(mailbox__in=list(mailboxes))
+    return dict(rows.values_list("mailbox_id", "expires_at"))
 
 
 def _withdraw(mailbox: Mailbox, *, at: datetime.datetime) -> int:

@@ -6,6 +6,7 @@ exception, event or log line holds a password.
 """
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -86,7 +87,7 @@ def create(
     *,
     domain: Domain,
     local_part: str,
-    password: str,
+    password: str | None,
     display_name: str = "",
     owner_contact: str = "",
     note: str = "",
@@ -101,6 +102,7 @@ def create(
     QuotaRefused, DomainFull, ExpiryRefused or OwnerMissing; MailboxRefused with all of them when
     there are several. MailboxProtected.
 
+    With `password` None nobody can log in until its owner sets one (`accounts.invitations`).
     `expires_at` makes it a temporary one. `reuse_reason` says why the address of an erased account
     is handed on before `HANDED_ON_AFTER`.
     """
@@ -119,7 +121,7 @@ def create(
     if found:
         raise found[0] if len(found) == 1 else MailboxRefused(found)
     local = check_local_part(local_part, domain)
-    hashed = hash_password(password)
+    hashed = "" if password is None else hash_password(password)
     address = f"{local}@{domain.name}"
     check_address(address, by)
     with transaction.atomic():
@@ -153,6 +155,8 @@ def create(
         except IntegrityError:
             raise AddressTaken(address, "mailbox") from None
         detail: dict[str, Any] = {"quota_mb": quota_mb}
+        if not mailbox.has_password:
+            detail["password"] = None
         if mailbox.name_reason:
             detail["name_reason"] = mailbox.name_reason
         if expires_at:
@@ -170,7 +174,7 @@ def problems(
     *,
     domain: Domain,
     local_part: str,
-    password: str,
+    password: str | None,
     display_name: str,
     quota_mb: int | None,
     name_reason: str,
@@ -187,14 +191,18 @@ def problems(
         check_free(domain, local, insist=insist, at=at)
     except (AddressRefused, AddressTaken) as refused:
         found.append(refused)
-    for check in (
+    checks: list[Callable[[], object]] = [
         lambda: check_name(local, name_reason, temporary=expires_at is not None),
         lambda: check_expiry(expires_at, at),
         lambda: check_owner(owner_contact, expires_at),
         lambda: check_room(domain),
         lambda: check_quota(quota_for(domain, quota_mb), domain),
-        lambda: check_password(password, local=local, domain=domain, display_name=display_name),
-    ):
+    ]
+    if password is not None:
+        checks.append(
+            lambda: check_password(password, local=local, domain=domain, display_name=display_name)
+        )
+    for check in checks:
         try:
             check()
         except Refusal as refused:

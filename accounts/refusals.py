@@ -90,6 +90,13 @@ class AddressTaken(Refusal):
         self.holder = holder
 
 
+class PasswordAndInvitation(Refusal):
+    field = "password"
+
+    def __init__(self) -> None:
+        super().__init__(_("Give a password, or let the owner set it by an invitation: not both."))
+
+
 class DomainGone(Refusal):
     """Somebody removed the domain meanwhile."""
 

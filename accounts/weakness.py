@@ -141,11 +141,11 @@ def _work_chunk(
             guesses = guessing.candidates(address, year=audit.asked_at.year)
             tried = _digest(stored, guesses)
             verdict = known.get(pk)
-            if verdict is None or verdict.digest != tried:
+            if stored and (verdict is None or verdict.digest != tried):
                 reason = guess(stored, guesses)
                 at = clock()
                 _store(audit, pk, tried, reason, verdict, looked_at=looked_at, after=pk, at=at)
-            elif verdict.reason:
+            elif stored and verdict is not None and verdict.reason:
                 leases.save(audit, found=audit.found + 1, looked_at=looked_at, after=pk)
         after = pk
         if clock() >= until:

@@ -80,7 +80,8 @@ REASONS = {
 
 
 class Mailbox(models.Model):
-    """One mailbox. `password` is a hash as Dovecot reads it, `{ARGON2ID}$argon2id$…`."""
+    """One mailbox. `password` is a hash as Dovecot reads it, `{ARGON2ID}$argon2id$…`; empty as long
+    as nobody set one: then no login works, and `password_set_at` is when that began."""
 
     domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="+")
     local_part = models.CharField(max_length=64)
@@ -157,6 +158,10 @@ class Mailbox(models.Model):
     @property
     def rights(self) -> states.Rights:
         return states.rights(self.state, refuses_mail=self.refuses_mail)
+
+    @property
+    def has_password(self) -> bool:
+        return bool(self.password)
 
     @property
     def older_hash(self) -> bool:

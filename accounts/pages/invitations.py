@@ -17,7 +17,8 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import invitations, passwords, rules
-from accounts.forms import PasswordForm, add_refusal
+from accounts.forms import InviteForm, PasswordForm, add_refusal
+from accounts.pages import links
 from accounts.pages.mailboxes import ours
 from accounts.sentences import say_all
 from core.access import address_of, requires
@@ -31,14 +32,16 @@ from core.errors import Refusal
 def invite(request: HttpRequest, pk: int) -> HttpResponse:
     """Makes the link and shows it, this once."""
     mailbox = get_object_or_404(ours(request).select_related("domain"), pk=pk)
+    form = InviteForm(request.POST)
+    form.is_valid()
     try:
-        made, secret = invitations.invite(mailbox=mailbox, by=request.user, at=timezone.now())
+        made, secret = invitations.invite(
+            mailbox=mailbox, **form.cleaned_data, by=request.user, at=timezone.now()
+        )
     except Refusal as refusal:
         messages.error(request, refusal.sentence)
         return redirect("accounts:mailbox", pk)
-    link = request.build_absolute_uri(reverse("accounts:invitation", args=[secret]))
-    context = {"mailbox": mailbox, "invitation": made, "link": link}
-    return render(request, "accounts/invited.html", context)
+    return links.show(request, mailbox, made, secret)
 
 
 @require_POST

@@ -12,13 +12,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import (
     addresses,
     exporting,
     flag_words,
+    invitations,
     lifecycle,
     passwords,
     protection,
@@ -29,6 +30,7 @@ from accounts import (
 from accounts.forms import (
     EditMailboxForm,
     FilterForm,
+    InviteForm,
     NewMailboxForm,
     PasswordForm,
     SuspendForm,
@@ -38,6 +40,7 @@ from accounts.forms_closing import CloseForm
 from accounts.models import Domain, Erasure, Mailbox
 from accounts.models.domains import DomainQuerySet
 from accounts.models.mailboxes import MailboxQuerySet
+from accounts.pages import links
 from accounts.refusals import AddressRefused
 from accounts.sentences import say_all
 from core.access import requires
@@ -53,6 +56,7 @@ def mailboxes(request: HttpRequest) -> HttpResponse:
     form.is_valid()
     chosen = form.cleaned_data
     page = page_of(filtered_by(chosen, request.user), request.GET, order=form.order)
+    _note_invitations([row for row in page if not row.has_password])
     filtered = any(chosen.get(name) for name in ("q", "domain", "state"))
     context = {
         "form": form,
@@ -62,6 +66,13 @@ def mailboxes(request: HttpRequest) -> HttpResponse:
         "any_domain": bool(len(page) or filtered or _domains(request).exists()),
     }
     return render(request, "accounts/mailboxes.html", context)
+
+
+def _note_invitations(rows: list[Any]) -> None:
+    """`invited_until` for each: the end of its open invitation, or None."""
+    until = invitations.open_until(rows, at=timezone.now()) if rows else {}
+    for row in rows:
+        row.invited_until = until.get(row.pk)
 
 
 def ours(request: HttpRequest) -> MailboxQuerySet:
@@ -101,6 +112,7 @@ def as_csv(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
+@sensitive_variables("given")
 @sensitive_post_parameters("password")
 @never_cache
 @require_http_methods(["GET", "POST"])
@@ -111,7 +123,11 @@ def new(request: HttpRequest) -> HttpResponse:
     form = NewMailboxForm(request.POST or None, initial={"domain": domain}, domains=domains)
     if request.method == "POST" and form.is_valid():
         try:
-            mailbox = lifecycle.create(**form.cleaned_data, by=request.user, at=timezone.now())
+            given = {**form.cleaned_data, "by": request.user, "at": timezone.now()}
+            if given.pop("invite"):
+                del given["password"]
+                return links.show(request, *invitations.create(**given))
+            mailbox = lifecycle.create(**given)
         except Refusal as refusal:
             add_refusal(form, refusal)
         else:
@@ -195,10 +211,12 @@ def show_mailbox(
 ) -> HttpResponse:
     """A mailbox's page; `more` has a form that goes back with what is wrong in it."""
     uses = usage.shown(row)
+    _note_invitations([row])
     kept_back = row.address in protection.protected()
     context = {
         "mailbox": row,
         "uses": uses,
+        "invite_form": InviteForm() if row.has_password else None,
         "any_evidence": any(use.since or use.at for use in uses),
         "suspend_form": SuspendForm(),
         "close_form": CloseForm(),

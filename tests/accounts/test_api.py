@@ -122,7 +122,8 @@ def test_an_unknown_domain(api: Api, anna: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"address": 7}, {"address": "a@example.test"}, [], "x", {"password": GOOD}]
+    "body",
+    [{}, {"address": 7}, {"address": "a@example.test", "invite": "x"}, [], "x", {"password": GOOD}],
 )
 def test_bodies_that_do_not_fit(api: Api, domain: Any, body: Any) -> None:
     answer = api("post", "/mailboxes", body)
