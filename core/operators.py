@@ -171,7 +171,7 @@ def add(
     try:
         with transaction.atomic():
             _check_name_free(row)
-            _check_email_free(row)
+            check_email_free(row)
             row.save(force_insert=True)
             link = _new_link(row, at)
             audit.record(
@@ -222,7 +222,7 @@ def change(
         if before["role"] == roles.OWNER and role != roles.OWNER and row.is_active:
             _check_not_last(row, owners)
         if email != before["email"]:
-            _check_email_free(row)
+            check_email_free(row)
         row.save(update_fields=["email", "role", "domains"])
         audit.record(
             by=by,
@@ -394,7 +394,8 @@ def _check_name_free(row: Operator) -> None:
         raise UsernameTaken(holder)
 
 
-def _check_email_free(row: Operator) -> None:
+def check_email_free(row: Operator) -> None:
+    """EmailTaken when somebody else signs in with `row.email`."""
     addresses = Q(email__iexact=row.email) | Q(username__iexact=row.email)
     holder = Operator.objects.exclude(pk=row.pk).filter(addresses).first()
     if row.email and holder:

@@ -4,14 +4,16 @@ from datetime import datetime
 
 from django.db import transaction
 
-from core import audit
+from core import audit, operators
 from core.models import Operator
 
 
 def change_profile(
     *, operator: Operator, email: str, language: str, by: Operator, at: datetime
 ) -> None:
+    """EmailTaken: nobody takes the address with which somebody else signs in."""
     with transaction.atomic():
+        operators.check_email_free(Operator(pk=operator.pk, email=email))
         Operator.objects.filter(pk=operator.pk).update(email=email, language=language)
         audit.record(
             by=by,

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.addresses import unicode_domain
 from ca import notices
-from core import outgoing, roles
+from core import operators, outgoing, roles
 from core.access import address_of, requires
 from core.api_auth import create_token, revoke_token
 from core.models import ApiToken
@@ -30,15 +30,19 @@ def profile(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         request.user.refresh_from_db()
         request.user.address = address_of(request)
-        change_profile(
-            operator=request.user, by=request.user, at=timezone.now(), **form.cleaned_data
-        )
-        chosen = form.cleaned_data["language"]
-        with translation.override(chosen):
-            messages.success(request, _("Saved."))
-        response = redirect("settings")
-        keep_language(response, chosen)
-        return response
+        try:
+            change_profile(
+                operator=request.user, by=request.user, at=timezone.now(), **form.cleaned_data
+            )
+        except operators.EmailTaken as taken:
+            form.add_error("email", taken.sentence)
+        else:
+            chosen = form.cleaned_data["language"]
+            with translation.override(chosen):
+                messages.success(request, _("Saved."))
+            response = redirect("settings")
+            keep_language(response, chosen)
+            return response
     status = 422 if form.is_bound and not form.is_valid() else 200
     context = {"form": form, "domains": [unicode_domain(name) for name in request.user.domains]}
     return render(request, "mailadmin/settings_profile.html", context, status=status)

@@ -152,6 +152,17 @@ def test_a_fragment_tells_nothing_of_another_domain(
     assert theirs == nobody
 
 
+def test_an_alias_leads_elsewhere_where_the_domain_is_not_the_operators(
+    anna: Mailbox, otto: Mailbox, manager: Operator, owner: Operator
+) -> None:
+    """It may lead anywhere; whether another domain is one of the console's is not told."""
+    lead: dict[str, Any] = {"domain": anna.domain, "targets": [otto.address, anna.address]}
+    alias = aliases.create(local_part="both", **lead, by=manager, at=AT)
+    for by, elsewhere in ((manager, True), (owner, False)):
+        shown = dict(browser(by).get(reverse("accounts:aliases")).context["shown"])
+        assert shown[alias] == [("otto@other.test", elsewhere), ("anna@example.test", False)]
+
+
 def test_the_policy_counts_what_is_in_scope(
     anna: Mailbox, otto: Mailbox, manager: Operator, viewer: Operator
 ) -> None:

@@ -75,6 +75,15 @@ def test_a_bad_address_changes_nothing(signed_in, owner):
     assert owner.email == "owner@example.test"
 
 
+def test_nobody_takes_the_address_of_somebody_else(client, owner, viewer):
+    """One signs in with it, and `restore_access` takes it."""
+    client.force_login(viewer, backend="allauth.account.auth_backends.AuthenticationBackend")
+    answer = client.post("/settings/", {"email": "Owner@example.test", "language": "en"})
+    assert answer.status_code == 422 and "has this address already" in answer.content.decode()
+    viewer.refresh_from_db()
+    assert viewer.email == ""
+
+
 def test_language_switch_comes_back_and_never_leaves_the_site(client, db):
     answer = client.post("/language/", {"language": "zh-hant", "next": "/session/login/?next=/"})
     assert answer["Location"] == "/session/login/?next=/"
