@@ -2,7 +2,8 @@
 
     python -m tests.deploy.console      # in the data folder MAILADMIN_DATA
 
-mail3.example.test is ready and has a certificate; nothing answers at its address.
+mail3.example.test and mail5.example.test are ready and have a certificate; nothing answers at their
+address.
 """
 
 import os
@@ -39,16 +40,18 @@ def make() -> None:
         at=now,
     )
     tasks.sign_order(order.pk)
-    host = enrolment.add(fqdn=name, address="127.0.0.1", ssh_port=9, by=owner, at=now)
-    host.jobs.all().delete()
-    enrolment.give_key(host)
-    Host.objects.filter(pk=host.pk).update(
-        state=Host.READY,
-        host_key=HOST_KEY,
-        facts={**FACTS, "hostname": name, "drift": ["/etc/mail/sendmail.cf"]},
-        facts_at=now,
-        certificate=Order.objects.get(pk=order.pk).certificate,
-    )
+    certificate = Order.objects.get(pk=order.pk).certificate
+    for fqdn in (name, "mail5.example.test"):
+        host = enrolment.add(fqdn=fqdn, address="127.0.0.1", ssh_port=9, by=owner, at=now)
+        host.jobs.all().delete()
+        enrolment.give_key(host)
+        Host.objects.filter(pk=host.pk).update(
+            state=Host.READY,
+            host_key=HOST_KEY,
+            facts={**FACTS, "hostname": fqdn, "drift": ["/etc/mail/sendmail.cf"]},
+            facts_at=now,
+            certificate=certificate,
+        )
 
 
 if __name__ == "__main__":

@@ -8,17 +8,25 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.bundle import TLS_CHAIN
+from deploy.management.following import finer_first
+from deploy.models import RolloutStep
 from tests.terminal import CHECKOUT, Terminal, on_sqlite, started
 
 pytestmark = on_sqlite
-NAME = "mail3.example.test"
+NAME, OTHER = "mail3.example.test", "mail5.example.test"
+WAITING = (
+    "SELECT s.id FROM deploy_rolloutstep s JOIN deploy_hostrollout r ON r.id = s.host_rollout_id"
+    " WHERE r.state = 'staging' AND s.name = 'wait'"
+)
 KEY = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
@@ -36,6 +44,10 @@ def terminal() -> Iterator[Terminal]:
 def idle(terminal: Terminal) -> Iterator[None]:
     """No test leaves the next one a rollout under way."""
     yield
+    refused(terminal)
+
+
+def refused(terminal: Terminal) -> None:
     terminal.sql("UPDATE deploy_hostrollout SET state = 'refused', lease_until = NULL")
 
 
@@ -85,6 +97,7 @@ def rollouts(terminal: Terminal) -> int:
         ("rollback", "nobody.test", "--to", "1"),
         ("drift", "nobody.test"),
         ("probe", "nobody.test"),
+        ("certify", "nobody.test"),
         ("add_host", "nobody.test", "--check"),
     ],
 )
@@ -105,6 +118,7 @@ def test_an_unknown_host_is_refused_by_naming_those_there_are(terminal, argv) ->
         (("rollback", NAME, "--to", "7"), "Administrator", "administrator", "auditor"),
         (("probe", NAME), "Administrator", "administrator", "auditor"),
         (("add_host", "-"), "Owner", "owner", "administrator"),
+        (("certify", NAME, "--issuer", "no"), "Administrator", "administrator", "auditor"),
     ],
 )
 def test_each_needs_its_role(terminal, argv, needed, may, may_not) -> None:
@@ -157,6 +171,62 @@ def test_a_host_that_does_not_answer_is_waited_for(terminal: Terminal) -> None:
     assert ("console",) in terminal.sql(by)
 
 
+def test_several_hosts_go_at_once_and_each_one_once(terminal: Terminal) -> None:
+    argv = ("deploy", NAME, OTHER, NAME, "--yes", "--wait", "1")
+    answer = terminal.run(*argv, "--json")
+    assert [each["host"] for each in answer.json["hosts"]] == [NAME, OTHER]
+    assert {each["state"] for each in answer.json["hosts"]} == {"staging"}
+    refused(terminal)
+    shown = terminal.run(*argv)
+    assert f"{NAME}:\n" in shown.out and f"{OTHER}:\n" in shown.out
+    assert shown.out.count("… Waiting for the server") == 2
+
+
+def test_an_interrupted_command_says_that_it_goes_on(terminal: Terminal) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(CHECKOUT / "manage.py"), "deploy", NAME, "--yes", "--json"],
+        env=environment(terminal),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 30
+    while not terminal.sql(WAITING) and time.monotonic() < until:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, _none = process.communicate(timeout=30)
+    said = json.loads(out)
+    assert process.returncode == 1 and said["code"] == "interrupted"
+    assert "goes on" in said["error"] and terminal.sql(WAITING), "it is asked for still"
+
+
+def test_finer_steps_come_before_what_they_are_part_of() -> None:
+    names = ["stage", "stage.unpack", "stage.write", "validate", "probe.tls.imaps", "wait"]
+    said = [step.name for step in finer_first([RolloutStep(name=name) for name in names])]
+    assert said == ["stage.unpack", "stage.write", "stage", "validate", "probe.tls.imaps", "wait"]
+
+
+def test_a_proof_needs_a_generation_and_the_keys(terminal: Terminal) -> None:
+    assert "nothing to prove" in terminal.refuses("nothing_live", "probe", OTHER)
+    terminal.run("deploy", OTHER, "--yes", "--wait", "0.5")
+    assert "already" in terminal.refuses("under_way", "rollback", OTHER, "--to", kept(terminal))
+    refused(terminal)
+    terminal.sql("UPDATE deploy_generation SET state = 'live' WHERE state = 'kept'")
+    terminal.refuses("keys_not_held", "probe", OTHER, **without_keys(terminal))
+    assert "does not answer" in terminal.refuses("unreachable", "probe", OTHER)
+    terminal.sql("UPDATE deploy_generation SET state = 'discarded'")
+
+
+def kept(terminal: Terminal) -> str:
+    """The newest generation of the other host, as if it had been live."""
+    terminal.sql(
+        "UPDATE deploy_generation SET state = 'kept' WHERE id = (SELECT max(g.id) FROM"
+        " deploy_generation g JOIN deploy_host h ON h.id = g.host_id WHERE h.fqdn = ?)",
+        OTHER,
+    )
+    ((number,),) = terminal.sql("SELECT number FROM deploy_generation WHERE state = 'kept'")
+    return str(number)
+
+
 def test_without_the_keys_it_waits_for_a_running_console(terminal: Terminal) -> None:
     argv = ("deploy", NAME, "--yes", "--wait", "0.5", "--json")
     answer = terminal.run(*argv, **without_keys(terminal))
@@ -186,7 +256,6 @@ def test_only_what_was_live_is_gone_back_to(terminal: Terminal) -> None:
 
 def test_a_host_that_cannot_be_reached_is_said_so(terminal: Terminal) -> None:
     assert "does not answer" in terminal.refuses("unreachable", "drift", NAME)
-    assert "nothing to prove" in terminal.refuses("nothing_live", "probe", NAME)
 
 
 def test_a_host_is_added_by_a_command_to_paste(terminal: Terminal) -> None:

@@ -148,14 +148,15 @@ def test_what_fails_ends_with_status_1(console: Console) -> None:
     assert {993, 995} <= failed and 25 not in failed
 
 
-def test_a_host_is_added_from_a_shell(fresh_machine) -> None:
+def test_from_nothing_to_a_live_host(fresh_machine) -> None:
+    """Added, certified and put live, with nothing but a shell."""
     machine = fresh_machine("bookworm", "mail4.example.test")
+    name = machine.fqdn
     with started() as terminal:
-        argv = ("add_host", machine.fqdn, "--address", machine.address)
-        made = terminal.does(*argv)
+        made = terminal.does("add_host", name, "--address", machine.address)
         offered = made["offered_host_key"]
         assert offered.startswith("SHA256:") and made["host_key"] == ""
-        check = ("add_host", machine.fqdn, "--check")
+        check = ("add_host", name, "--check")
         assert offered in terminal.refuses("confirmation_missing", *check)
         other = offered[:-3] + "AAA"
         terminal.refuses("key_changed", *check, "--host-key", other)
@@ -167,4 +168,22 @@ def test_a_host_is_added_from_a_shell(fresh_machine) -> None:
         assert (ready["state"], ready["host_key"]) == ("ready", offered)
         assert ready["dovecot"].startswith("2.3") and ready["command"] == ""
         terminal.refuses("key_changed", *check, "--host-key", other)
-        assert "no certificate" in terminal.refuses("objected", "deploy", machine.fqdn, "--yes")
+
+        assert "no certificate" in terminal.refuses("objected", "deploy", name, "--yes")
+        terminal.refuses("no_issuer", "certify", name)
+        authority(terminal)
+        certificate = terminal.does("certify", name)
+        assert certificate["names"] == [name]
+        live = terminal.does("deploy", name, "--yes")
+        assert live["confirmed"] is True and live["hosts"][0]["generation"] == 1
+        ((number, served),) = terminal.sql(LIVE)
+        assert (number, served) == (1, certificate["fingerprint_sha256"])
+
+
+def authority(terminal: Terminal) -> None:
+    terminal.write("pass", "six honest serving men\n")
+    secret = ("--passphrase-file", "pass")
+    root = ("--name", "Example Root", "--algorithm", "p256", "--days", "7305", *secret)
+    terminal.does("create_root", *root)
+    issuing = ("--root", "Example Root", "--name", "Example Issuing", "--algorithm", "p256")
+    terminal.does("create_issuer", *issuing, *secret, "--permit", "example.test")
