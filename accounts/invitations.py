@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import lifecycle, states
 from accounts.models import Invitation, Mailbox
-from accounts.protection import check_not_protected
+from accounts.protection import MailboxProtected, check_not_protected
 from accounts.refusals import NotInState
 from core import audit
 from core.errors import Refusal
@@ -124,15 +124,20 @@ def _withdraw(mailbox: Mailbox, *, at: datetime.datetime) -> int:
 
 
 def look_up(secret: str, *, at: datetime.datetime) -> Invitation:
-    """The invitation, when it can still be used."""
+    """The invitation, when it can still be used: also not when the mailbox became a protected one
+    since, and whoever has made the link may not touch it."""
     open_ones = Invitation.objects.open(at).for_secret(secret)
-    found = open_ones.select_related("mailbox__domain").first()
+    found = open_ones.select_related("mailbox__domain", "made_by").first()
     if (
         found is None
         or found.mailbox.state != states.ACTIVE
         or found.mailbox.password_set_at > found.made_at
     ):
         raise InvitationRefused
+    try:
+        check_not_protected(found.mailbox, found.made_by)
+    except MailboxProtected:
+        raise InvitationRefused from None
     return found
 
 

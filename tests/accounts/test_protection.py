@@ -158,6 +158,17 @@ def test_a_list_of_mailboxes_goes_without_them(
     assert bulk.close(mailboxes=both, by=owner, at=AT) == bulk.Done(1, 1)
 
 
+def test_a_link_from_before_does_not_get_in_afterwards(anna: Mailbox, owner: Operator) -> None:
+    helper = operator("helpdesk")
+    _made, early = invitations.invite(mailbox=anna, by=helper, at=AT)
+    assert invitations.look_up(early, at=AT).mailbox == anna
+    operator("auditor", "anna@example.test")
+    with pytest.raises(invitations.InvitationRefused):
+        invitations.accept(early, password=GOOD + "x", at=AT)
+    _made, late = invitations.invite(mailbox=anna, by=owner, at=AT)
+    assert invitations.accept(late, password=GOOD + "x", at=AT) == anna
+
+
 def test_an_operators_address_is_not_made_anew_by_others(
     domain: Domain, protected: Mailbox, manager: Operator, owner: Operator
 ) -> None:
