@@ -39,6 +39,14 @@ def both() -> tuple[worlds.World, worlds.World]:
     return worlds.make("ours"), worlds.make("others")
 
 
+def test_a_page_about_accounts_needs_what_it_should() -> None:
+    found: dict[str, set[str]] = {}
+    for _route, name, view in PAGES:
+        if name.startswith("accounts:") and name not in OPEN:
+            found.setdefault(view.permission, set()).add(name.partition(":")[2])
+    assert found == worlds.PERMISSIONS
+
+
 @pytest.mark.parametrize("role", [role for role, _label in roles.CHOICES])
 def test_a_page_about_accounts_is_for_those_in_whose_scope_they_are(
     role: str, both: tuple[worlds.World, worlds.World]
