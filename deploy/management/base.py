@@ -166,8 +166,8 @@ def not_in_time(error: inline.NotCarriedOut) -> Refused:
     detail = {"seconds": f"{error.patience:g}"}
     if error.holds:
         sentence = _(
-            "It did not end within %(seconds)s seconds. It goes on: look at the server's page, or "
-            "wait longer with --wait."
+            "It did not end within %(seconds)s seconds and stays asked for: a running console goes "
+            "on with it. With --wait the command waits longer."
         )
         return Refused("not_in_time", sentence % detail)
     sentence = _(

@@ -50,7 +50,7 @@ def summary(preview: Preview) -> Iterator[str]:
 def drift_lines(drift: Iterable[str]) -> Iterator[str]:
     paths = list(drift)
     if paths:
-        yield _("Changed on the server itself; putting it live overwrites this:")
+        yield _("Changed on the server itself; this would be overwritten:")
         yield from (f"  {path}" for path in paths)
 
 

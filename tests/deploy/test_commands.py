@@ -145,7 +145,7 @@ def test_people_read_the_plan_file_by_file(terminal: Terminal) -> None:
     for part in ("first configuration", "+ sendmail/sendmail.mc (Sendmail)", "Sendmail: starts"):
         assert part in short.out
     assert "SMTP 587: A wrong password is refused" in short.out
-    assert "overwrites this:\n  /etc/mail/sendmail.cf" in short.out
+    assert "would be overwritten:\n  /etc/mail/sendmail.cf" in short.out
     assert "confMAX_MESSAGE_SIZE" in long.out and "confMAX_MESSAGE_SIZE" not in short.out
 
 
