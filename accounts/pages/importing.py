@@ -32,7 +32,7 @@ LOOKS = {
     AccountImport.FAILED: "danger",
 }
 WORDS = {
-    import_rows.CREATED: _("Made"),
+    import_rows.CREATED: _("Created"),
     import_rows.UPDATED: _("Changed"),
     import_rows.UNCHANGED: _("As it was"),
     import_rows.REFUSED: _("Refused"),
