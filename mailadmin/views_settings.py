@@ -93,17 +93,19 @@ def tokens(request: HttpRequest) -> HttpResponse:
             at=now,
         )
         form = TokenForm(operator=request.user)
-    rows = [
-        (token, "revoked" if token.revoked_at else "ended" if ended(token, now) else "usable")
-        for token in visible_tokens(request)[:200]
-    ]
+    rows = [(token, state_of(token, now)) for token in visible_tokens(request)[:200]]
     context = {"form": form, "secret": secret, "tokens": rows}
     status = 422 if form.is_bound and not form.is_valid() else 200
     return render(request, "mailadmin/settings_tokens.html", context, status=status)
 
 
-def ended(token: ApiToken, at: datetime) -> bool:
-    return token.expires_at is not None and token.expires_at <= at
+def state_of(token: ApiToken, at: datetime) -> str:
+    """revoked, ended, off (its operator is) or usable"""
+    if token.revoked_at:
+        return "revoked"
+    if token.expires_at is not None and token.expires_at <= at:
+        return "ended"
+    return "usable" if token.operator.is_active else "off"
 
 
 @requires("settings.view")

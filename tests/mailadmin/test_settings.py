@@ -1,8 +1,10 @@
 """Profile, language and API tokens."""
 
 import pytest
+from django.utils import timezone
 
-from core.api_auth import SCOPES
+from core import operators
+from core.api_auth import SCOPES, create_token
 from core.models import ApiToken, AuditEvent, Operator
 
 FORM = {"name": "weekly report", "scopes": ["ca:read"], "days": "30"}
@@ -67,6 +69,22 @@ def test_the_profile_changes_language_at_once_and_is_logged(signed_in, owner):
     event = AuditEvent.objects.get(action="core.operator.changed")
     assert event.detail["email"] == {"before": "owner@example.test", "after": "new@example.test"}
     assert 'lang="zh-hant"' in signed_in.get("/settings/").content.decode()
+
+
+def test_the_profile_says_which_domains_are_ones_own(client, db):
+    operator = Operator.objects.create(
+        username="o", role="helpdesk", domains=["a.test", "xn--bcher-kva.test"]
+    )
+    client.force_login(operator, backend="allauth.account.auth_backends.AuthenticationBackend")
+    assert "a.test, bücher.test" in client.get("/settings/").content.decode()
+
+
+def test_a_token_of_somebody_switched_off_says_so(signed_in, viewer):
+    now = timezone.now()
+    create_token(name="nightly", scopes=["ca:read"], expires_at=None, by=viewer, at=now)
+    assert "operator is switched off" not in signed_in.get("/settings/tokens/").content.decode()
+    operators.switch_off(operator=viewer, by=None, at=now)
+    assert "operator is switched off" in signed_in.get("/settings/tokens/").content.decode()
 
 
 def test_a_bad_address_changes_nothing(signed_in, owner):
