@@ -9,6 +9,7 @@ from django.test import Client
 
 from core import roles
 from core.models import AuditEvent
+from tests.mailadmin.known_pages import PAGES_NEED
 from tests.mailadmin.walking import PAGES, address, calls, send, signed_in, who, with_token
 
 pytestmark = pytest.mark.django_db
@@ -126,6 +127,11 @@ def test_every_page_is_open_by_name_or_has_a_permission() -> None:
         assert signed_out == (name in OPEN), route
 
 
+def test_every_page_is_known() -> None:
+    found = {name: view.permission for _route, name, view in PAGES if name not in OPEN}
+    assert found == PAGES_NEED
+
+
 @pytest.mark.parametrize("role", [role for role, _label in roles.CHOICES])
 def test_a_page_is_for_those_who_may(role: str) -> None:
     """But those about accounts, which have a walk of their own."""
@@ -134,7 +140,7 @@ def test_a_page_is_for_those_who_may(role: str) -> None:
     seen = AuditEvent.objects.count()
     for route, name, view in PAGES:
         permission = getattr(view, "permission", None)
-        if permission is None or name.startswith("accounts:"):
+        if permission is None or permission.startswith("accounts."):
             continue
         for method in (client.get, client.post):
             if method == client.post:

@@ -16,7 +16,8 @@ from django.urls import reverse
 from core import roles
 from tests.accounts.conftest import cheap_hashes  # noqa: F401 - it acts by itself
 from tests.mailadmin import worlds
-from tests.mailadmin.test_every_address import CALLS, MORE_TO_POST, OPEN
+from tests.mailadmin.known_pages import PAGES_NEED
+from tests.mailadmin.test_every_address import CALLS, MORE_TO_POST
 from tests.mailadmin.walking import (
     API,
     PAGES,
@@ -39,14 +40,6 @@ def both() -> tuple[worlds.World, worlds.World]:
     return worlds.make("ours"), worlds.make("others")
 
 
-def test_a_page_about_accounts_needs_what_it_should() -> None:
-    found: dict[str, set[str]] = {}
-    for _route, name, view in PAGES:
-        if name.startswith("accounts:") and name not in OPEN:
-            found.setdefault(view.permission, set()).add(name.partition(":")[2])
-    assert found == worlds.PERMISSIONS
-
-
 @pytest.mark.parametrize("role", [role for role, _label in roles.CHOICES])
 def test_a_page_about_accounts_is_for_those_in_whose_scope_they_are(
     role: str, both: tuple[worlds.World, worlds.World]
@@ -55,7 +48,7 @@ def test_a_page_about_accounts_is_for_those_in_whose_scope_they_are(
     client = signed_in(operator)
     before = worlds.written()
     for route, name, view in PAGES:
-        if not name.startswith("accounts:") or name in OPEN:
+        if not PAGES_NEED.get(name, "").startswith("accounts."):
             continue
         keyed = "<" in route
         assert not keyed or name in worlds.KEYS, f"{name}: say in worlds.KEYS of what its key is"
@@ -93,7 +86,7 @@ def test_no_other_page_names_what_is_out_of_scope(
 ) -> None:
     client = signed_in(who(role, *both[0].names))
     for route, name, _view in PAGES:
-        if not name.startswith("accounts:") and name not in OPEN:
+        if not PAGES_NEED.get(name, "accounts.").startswith("accounts."):
             shown = text_of(client.get(address(route)))
             assert both[1].domain.name not in shown, name
 

@@ -84,25 +84,6 @@ def written() -> list[Any]:
     return [AuditEvent.objects.count(), *rows]
 
 
-# What a page needs; `MORE_TO_POST` of the other test is what some forms need besides.
-PERMISSIONS = {
-    "accounts.view": {
-        "aliases", "audit", "csv", "domain", "domains", "flags", "mailbox", "mailboxes", "policy",
-    },
-    "accounts.help": {
-        "flags_selected", "invitation_withdraw", "invite", "password", "password_check", "selected",
-        "suspend",
-    },
-    "accounts.manage": {
-        "alias_delete", "alias_edit", "alias_new", "close", "edit", "end", "erase", "name_check",
-        "new", "reopen", "resume",
-    },
-    "accounts.domains": {
-        "audit_start", "audit_stop", "domain_edit", "domain_remove", "import", "import_cancel",
-        "import_new", "import_real", "import_report", "imports",
-    },
-}  # fmt: skip
-
 # Of which row a page's key is.
 KEYS = {
     "accounts:alias_delete": "alias",
@@ -125,6 +106,7 @@ KEYS = {
     "accounts:reopen": "closing",
     "accounts:resume": "suspended",
     "accounts:suspend": "active",
+    "deploy:account_live": "active",
 }
 
 # What a page's form is sent; all of it is done where it is allowed.
