@@ -61,6 +61,8 @@ class MailboxOut(Schema):
     kept_until: datetime | None = Field(description="a closing one's mail is kept until then")
     last_used_at: datetime | None = Field(description="by IMAP, POP3 or SMTP, as far as known")
     has_password: bool = Field(description="false: nobody set one yet")
+    used_bytes: int | None = Field(description="what its mail takes; null: the host has not told")
+    used_at: datetime | None = Field(description="since when it takes that")
     password_set_at: datetime
     created_at: datetime
     revision: int

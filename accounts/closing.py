@@ -235,6 +235,8 @@ def erase(
             expires_at=None,
             kept_until=None,
             last_used_at=None,
+            used_bytes=None,
+            used_at=None,
             search_text="",
         )
         for model in (Invitation, LastUse, Flag, WeaknessVerdict):

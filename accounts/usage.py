@@ -1,4 +1,4 @@
-"""When mailboxes were last used, as their hosts tell it.
+"""When mailboxes were last used, and what their mail takes, as their hosts tell it.
 
 It is evidence, not an act: no audit event, no change for a host, and no new revision, so that an
 edit that is under way is not disturbed by its own subject's logins.
@@ -21,6 +21,38 @@ class Use:
     address: str
     protocol: str
     at: datetime.datetime
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a mailbox's mail takes since `at`, when it last changed."""
+
+    address: str
+    size: int
+    at: datetime.datetime
+
+
+def record_sizes(*, sizes: Iterable[Size], host: str, at: datetime.datetime) -> int:
+    """Keep what a host told of the mailboxes that are on it; returns how many have changed."""
+    newest = {each.address: each for each in sorted(sizes, key=lambda each: each.at)}
+    addresses = sorted(newest)
+    moved = 0
+    for start in range(0, len(addresses), CHUNK):
+        with transaction.atomic():
+            rows = Mailbox.objects.on(host).present()
+            rows = rows.filter(address__in=addresses[start : start + CHUNK])
+            changed = []
+            for row in rows.select_for_update(of=("self",)).order_by("pk"):
+                told = newest[row.address]
+                when = min(told.at, at)
+                # As with uses: what the address's former owner left is not the new one's.
+                if when < row.created_at.replace(microsecond=0) or when == row.used_at:
+                    continue
+                row.used_bytes, row.used_at = max(0, told.size), when
+                changed.append(row)
+            Mailbox.objects.bulk_update(changed, ["used_bytes", "used_at"])
+        moved += len(changed)
+    return moved
 
 
 def record_use(

@@ -1,4 +1,4 @@
-"""Last uses are fetched from the hosts every quarter of an hour.
+"""Last uses, and what mail takes, are fetched from the hosts every quarter of an hour.
 
 Whoever moves `Host.uses_asked_at` on asks; a worker that ends in the middle is followed by the next
 turn, and being told twice is the same. A host that does not answer is asked at the next turn.
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 EVERY = timedelta(minutes=15)
 MOST_ANSWERS = 40
-"""In one turn: two million uses; the next turn goes on from there."""
+"""In one turn: a million uses; the next turn goes on from there."""
 
 Clock = Callable[[], datetime]
 
@@ -50,6 +50,15 @@ def collect(pk: int, *, clock: Clock = timezone.now, transport: Transport | None
 
 
 def _record(host: str, answer: Event, at: datetime) -> None:
+    usage.record_sizes(
+        sizes=(
+            usage.Size(str(address), int(size), _moment(second))
+            # A helper from before does not tell them.
+            for address, size, second in answer.get("sizes", ())
+        ),
+        host=host,
+        at=at,
+    )
     usage.record_use(
         uses=(
             usage.Use(str(address), str(protocol), _moment(second))

@@ -61,6 +61,8 @@ def search_text(address: str, display_name: str, owner_contact: str) -> str:
 
 
 SEARCH_LENGTH = 500
+NEARLY_FULL = 90
+"""Percent of the quota from which on a mailbox is spoken of."""
 EXPIRED = "expired"
 # What the policy suspends for, by the kind of flag.
 BY_POLICY = {
@@ -103,7 +105,7 @@ class Mailbox(models.Model):
     kept_until = models.DateTimeField(null=True, blank=True)
     # The newest of its `LastUse`s, for lists.
     last_used_at = models.DateTimeField(null=True, blank=True)
-    # What its mail takes on the host, as the host said at `used_at`; None is not known.
+    # What its mail takes on the host since `used_at`, as the host told; None is not known.
     used_bytes = models.BigIntegerField(null=True, blank=True)
     used_at = models.DateTimeField(null=True, blank=True)
     must_change_password = models.BooleanField(default=False)
@@ -172,6 +174,19 @@ class Mailbox(models.Model):
     def quota_bytes(self) -> int:
         """0 means no limit, as Dovecot's quota reads it."""
         return (self.quota_mb or 0) * 1024 * 1024
+
+    @property
+    def used_percent(self) -> int | None:
+        """How full it is; None when that is not known or there is no limit."""
+        if not self.quota_mb or self.used_bytes is None:
+            return None
+        return self.used_bytes * 100 // self.quota_bytes
+
+    @property
+    def fullness(self) -> str:
+        """full: new mail is refused; nearly: not for long; or nothing to speak of."""
+        percent = self.used_percent or 0
+        return "full" if percent >= 100 else "nearly" if percent >= NEARLY_FULL else ""
 
     def expired(self, at: datetime.datetime) -> bool:
         """Whether it was a temporary one whose time is over."""

@@ -29,6 +29,8 @@ The last logins are a database of their own, written by Dovecot's dict process a
     last_use    one row a mailbox and protocol (imap, pop3, smtp), and one for each app
                 password that it was with ('imap:abcd2345', after the selector)
     recording   since when each protocol's logins are written; no row: they are not
+    mailbox_size  one row a mailbox: what its mail takes, in bytes and messages, by Dovecot's
+                quota_clone at every change; a trigger says when
 """
 
 from typing import Tuple
@@ -92,5 +94,22 @@ LAST_LOGIN_STEPS: Tuple[str, ...] = (
         protocol TEXT PRIMARY KEY NOT NULL,
         since INTEGER NOT NULL
     ) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE mailbox_size (
+        userid TEXT PRIMARY KEY NOT NULL,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        messages INTEGER NOT NULL DEFAULT 0,
+        changed_at INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE INDEX mailbox_size_changed ON mailbox_size (changed_at);
+    CREATE TRIGGER mailbox_size_made AFTER INSERT ON mailbox_size BEGIN
+        UPDATE mailbox_size SET changed_at = CAST(strftime('%s', 'now') AS INTEGER)
+        WHERE userid = NEW.userid;
+    END;
+    CREATE TRIGGER mailbox_size_moved AFTER UPDATE OF bytes, messages ON mailbox_size BEGIN
+        UPDATE mailbox_size SET changed_at = CAST(strftime('%s', 'now') AS INTEGER)
+        WHERE userid = NEW.userid;
+    END;
     """,
 )

@@ -1,6 +1,8 @@
-"""Last uses: who logged in lately, by protocol, and since when that is written down.
+"""Last uses: who logged in lately, by protocol, and since when that is written down; and what the
+mail of mailboxes takes.
 
     {"cursor": 0} -> {"uses": [["anna@example.test", "imap", 1764000000], ...],
+                      "sizes": [["anna@example.test", 734003200, 1764000000], ...],
                       "recording": {"imap": 1763000000, "smtp": 1763000000},
                       "through": 1764000100, "cursor": 1763999980, "more": false}
 
@@ -15,21 +17,27 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from . import accounts, paths
 from .host import Host
 
-MOST = 50_000
+MOST = 25_000
 _LATE = 120
 """Seconds: a login is written a little later than it was."""
 _BY_PROTOCOL = ("last-login/%u/%s", "last-login/%{user}/%{protocol}")
 _DOVECOTS = ("imap", "pop3")
+_USES = ("last_use", "userid, protocol", "last_login")
+_SIZES = ("mailbox_size", "userid, bytes", "changed_at")
+_FOREVER = 2**62
 
 
 def collect(host: Host, *, cursor: int, now: int = 0) -> Dict[str, Any]:
     through = now or int(time.time())
-    empty = {"uses": [], "recording": {}, "through": through, "cursor": cursor, "more": False}
+    empty = {
+        "uses": [], "sizes": [], "recording": {}, "through": through, "cursor": cursor,
+        "more": False,
+    }  # fmt: skip
     if not host.layout.accounts_db.is_file():
         return empty
     accounts.connect(host).close()  # brings its neighbour up to date too
@@ -39,9 +47,13 @@ def collect(host: Host, *, cursor: int, now: int = 0) -> Dict[str, Any]:
         recording = dict(database.execute("SELECT protocol, since FROM recording"))
         # A clock that was ahead for a while has left a cursor that is.
         cursor = min(cursor, through - _LATE)
-        uses, last, more = _after(database, cursor)
+        until = min(_until(database, *table, cursor) for table in (_USES, _SIZES))
+        uses, sizes = (_between(database, *table, cursor, until) for table in (_USES, _SIZES))
+        more = any(_goes_on(database, *table, until) for table in (_USES, _SIZES))
+    last = until + 1
     return {
         "uses": uses,
+        "sizes": sizes,
         "recording": recording,
         "through": last if more else through,
         "cursor": last if more else max(cursor, through - _LATE),
@@ -49,23 +61,28 @@ def collect(host: Host, *, cursor: int, now: int = 0) -> Dict[str, Any]:
     }
 
 
-def _after(database: sqlite3.Connection, cursor: int) -> Tuple[List[Any], int, bool]:
-    """At most `MOST`, and the rest of the last second, so that the next begins after it."""
-    full = database.execute(
-        "SELECT last_login FROM last_use WHERE last_login >= ?"
-        " ORDER BY last_login LIMIT 1 OFFSET ?",
+def _until(database: sqlite3.Connection, table: str, _columns: str, at: str, cursor: int) -> int:
+    """The second of the last of at most `MOST` rows.  An answer holds the whole of it, so that the
+    next begins after it."""
+    row = database.execute(
+        f"SELECT {at} FROM {table} WHERE {at} >= ? ORDER BY {at} LIMIT 1 OFFSET ?",
         (cursor, MOST - 1),
     ).fetchone()
-    until = full[0] if full else 2**62
-    uses = database.execute(
-        "SELECT userid, protocol, last_login FROM last_use"
-        " WHERE last_login >= ? AND last_login <= ? ORDER BY last_login",
+    return int(row[0]) if row else _FOREVER
+
+
+def _between(
+    database: sqlite3.Connection, table: str, columns: str, at: str, cursor: int, until: int
+) -> List[Any]:
+    return database.execute(
+        f"SELECT {columns}, {at} FROM {table} WHERE {at} >= ? AND {at} <= ? ORDER BY {at}",
         (cursor, until),
     ).fetchall()
-    rest = database.execute(
-        "SELECT 1 FROM last_use WHERE last_login > ? LIMIT 1", (until,)
-    ).fetchone()
-    return uses, until + 1, rest is not None
+
+
+def _goes_on(database: sqlite3.Connection, table: str, _columns: str, at: str, until: int) -> bool:
+    row = database.execute(f"SELECT 1 FROM {table} WHERE {at} > ? LIMIT 1", (until,)).fetchone()
+    return row is not None
 
 
 def _note_recording(host: Host, database: sqlite3.Connection, now: int) -> None:

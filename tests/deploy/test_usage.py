@@ -46,6 +46,17 @@ def test_uses_arrive_and_the_next_turn_goes_on_where_this_one_ended(host, anna, 
     assert "sequence" not in helper.seen[0]
 
 
+def test_sizes_arrive_with_them(host, anna, helper, now):
+    size = [anna.address, 700_000, int(now.timestamp()) + 5]
+    helper.expect("usage", **answer(now), sizes=[size])
+    usage.collect(host.pk, clock=lambda: now + timedelta(seconds=10), transport=helper)
+    anna.refresh_from_db()
+    assert (anna.used_bytes, anna.used_at) == (
+        700_000,
+        now.replace(microsecond=0) + timedelta(seconds=5),
+    )
+
+
 def test_a_host_is_asked_once_a_quarter_of_an_hour(host, helper, now):
     assert list(due.uses(now)) == [host]
     helper.expect("usage", **answer(now))

@@ -105,9 +105,11 @@ def test_its_last_login_is_forgotten(host: FakeHost) -> None:
     with sqlite3.connect(host.layout.last_login_db) as database:
         database.execute("INSERT INTO last_login VALUES (?, 5), ('bert@example.test', 6)", (ANNA,))
         database.execute("INSERT INTO last_use VALUES (?, 'imap', 5)", (ANNA,))
+        database.execute("INSERT INTO mailbox_size (userid, bytes) VALUES (?, 5)", (ANNA,))
     erasure.erase(host, address=ANNA)
     with sqlite3.connect(host.layout.last_login_db) as database:
         assert database.execute("SELECT userid FROM last_login").fetchall() == [
             ("bert@example.test",)
         ]
         assert database.execute("SELECT userid FROM last_use").fetchall() == []
+        assert database.execute("SELECT userid FROM mailbox_size").fetchall() == []

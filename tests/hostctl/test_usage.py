@@ -3,6 +3,7 @@
 import io
 import json
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -134,3 +135,46 @@ def test_a_database_that_is_missing_is_not_made_and_nothing_is_lost(host: FakeHo
     accounts.connect(host).close()
     assert uses.store()
     assert usage.collect(host, cursor=0, now=NOW)["uses"] == [(ANNA, "smtp", NOW)]
+
+
+def sized(host: FakeHost, *rows: tuple[str, int], at: int) -> None:
+    """As Dovecot writes, which is an upsert; then at a second of the test's choice."""
+    with closing(sqlite3.connect(host.layout.last_login_db)) as database, database:
+        for name, size in rows:
+            database.execute(
+                "INSERT INTO mailbox_size (bytes, messages, userid) VALUES (?, 1, ?)"
+                " ON CONFLICT (userid) DO UPDATE SET bytes = excluded.bytes, messages = 1",
+                (size, name),
+            )
+            stamped = database.execute(
+                "SELECT changed_at FROM mailbox_size WHERE userid = ?", (name,)
+            ).fetchone()
+            assert abs(stamped[0] - time.time()) < 60
+            database.execute("UPDATE mailbox_size SET changed_at = ? WHERE userid = ?", (at, name))
+
+
+def test_sizes_that_changed_since_the_cursor_are_told(filled: FakeHost) -> None:
+    sized(filled, (ANNA, 700), ("ben@example.test", 5), at=NOW - 500)
+    sized(filled, (ANNA, 900), at=NOW - 300)
+    assert usage.collect(filled, cursor=0, now=NOW)["sizes"] == [
+        ("ben@example.test", 5, NOW - 500),
+        (ANNA, 900, NOW - 300),
+    ]
+    assert usage.collect(filled, cursor=NOW - 400, now=NOW)["sizes"] == [(ANNA, 900, NOW - 300)]
+
+
+def test_uses_and_sizes_go_on_from_one_cursor(
+    filled: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "MOST", 2)
+    write(filled, *[(f"u{n}@example.test", "imap", NOW - 900 + n) for n in range(5)])
+    for n in range(5):
+        sized(filled, (f"u{n}@example.test", n), at=NOW - 950 + 40 * n)
+    uses, sizes, cursor, more = [], [], 0, True
+    while more:
+        told = usage.collect(filled, cursor=cursor, now=NOW)
+        uses += told["uses"]
+        sizes += told["sizes"]
+        cursor, more = told["cursor"], told["more"]
+    assert [name for name, *_ in uses] == [f"u{n}@example.test" for n in range(5)]
+    assert [name for name, *_ in sizes] == [f"u{n}@example.test" for n in range(5)]

@@ -259,13 +259,17 @@ def test_a_login_by_each_protocol_is_kept_and_told(host):
     while True:
         told = host.ask("usage", cursor=0)
         uses = {kind: at for name, kind, at in told["uses"] if name == "dora@example.test"}
-        if len(uses) == 3:
+        sizes = {name: size for name, size, _ in told["sizes"]}
+        if len(uses) == 3 and "dora@example.test" in sizes:
             break
         assert time.monotonic() < until, (told, host.log()[-3000:])
         time.sleep(0.2)
     assert set(uses) == {"imap", "pop3", "smtp"}
     assert all(abs(at - time.time()) < 60 for at in uses.values())
     assert set(told["recording"]) == {"imap", "pop3", "smtp"}
+    kept = host.run("doveadm", "-f", "tab", "quota", "get", "-u", "dora@example.test").stdout
+    (storage,) = [line.split("\t") for line in kept.splitlines() if "STORAGE" in line]
+    assert -(-sizes["dora@example.test"] // 1024) == int(storage[2]), kept
 
 
 def test_imap_in_clear_takes_no_password(host):
