@@ -86,7 +86,14 @@ def text(folder: Path) -> None:
 
 
 def build_cf(host: Host, folder: Path) -> bytes:
-    """Runs m4 as nobody on the staged mc and writes the cf beside it."""
+    """Makes the cf of the staged mc and writes it beside it."""
+    cf = made_cf(host, folder)
+    durable.write(folder / paths.BUILT_CF, cf, 0o644, host.owner("root", "root"))
+    return cf
+
+
+def made_cf(host: Host, folder: Path) -> bytes:
+    """Runs m4 as nobody on the mc."""
     user: Optional[Tuple[int, int]] = None
     if host.real:
         nobody = pwd.getpwnam("nobody")
@@ -103,7 +110,6 @@ def build_cf(host: Host, folder: Path) -> bytes:
         raise Refused("refused", f"m4 complains about sendmail.mc: {ran.words}")
     if len(ran.out) >= _CF_CAP or not ran.out.strip():
         raise Refused("refused", "m4 makes no usable sendmail.cf of sendmail.mc.")
-    durable.write(folder / paths.BUILT_CF, ran.out, 0o644, host.owner("root", "root"))
     return ran.out
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict
 
-from . import VERSION, accounts, generations, names, services, switch
+from . import VERSION, accounts, drifted, generations, names, services, switch
 from .host import Host
 
 
@@ -15,6 +15,7 @@ def collect(host: Host) -> Dict[str, Any]:
     known = names.of_system(host)
     live = generations.current(host)
     values = generations.manifest(host, live) if live else None
+    drift = drifted.found(host)
     return {
         "helper": VERSION,
         "hostname": known[0],
@@ -26,7 +27,8 @@ def collect(host: Host) -> Dict[str, Any]:
         "generation": live,
         "digest": values.get("digest") if values else None,
         "key": values.get("key") if values else None,
-        "drift": generations.drift(host),
+        "drift": [each.path for each in drift],
+        "drift_marks": {each.path: each.mark for each in drift},
         "accounts": accounts.position(host),
         "services": {
             name: {"running": pid is not None, "pid": pid}

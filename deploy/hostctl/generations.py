@@ -22,7 +22,7 @@ import re
 import shutil
 import tarfile
 from pathlib import Path
-from typing import IO, Any, Dict, FrozenSet, List, Mapping, Optional, Set
+from typing import IO, Any, Dict, FrozenSet, Mapping, Optional, Set
 
 from . import durable, paths
 from .host import Host
@@ -146,6 +146,7 @@ def stage(
         installed[name] = hashlib.sha256(written).hexdigest()
     durable.folder(building / "tls", 0o755, root)
     os.link(key_path, building / paths.KEY_FILE)
+    installed[paths.KEY_FILE] = hashlib.sha256(key_path.read_bytes()).hexdigest()
     branch = "24" if _version(dovecot_version) >= (2, 4) else "23"
     if f"dovecot/dovecot{branch}.conf" in files:
         durable.relink(building / paths.DOVECOT_LINK, f"dovecot{branch}.conf")
@@ -181,9 +182,14 @@ def _may_replace(host: Host, generation: int) -> bool:
     return Journal(host.layout.journal).last_to(generation) is None
 
 
-def affected(host: Host, before: int, after: int) -> Dict[str, str]:
+def affected(
+    host: Host, before: int, after: int, drifted: FrozenSet[str] = frozenset()
+) -> Dict[str, str]:
     """What each service needs when the pointer moves: `reload` or `restart`, nothing when the
-    files it reads are the same.  To or from what was there before us: `restart`."""
+    files it reads are the same.  To or from what was there before us: `restart`.
+
+    `drifted` files of the live one may have been read as they are now, so they count as changed.
+    """
     old, new = manifest(host, before), manifest(host, after)
     if before == 0 or after == 0 or old is None or new is None:
         return {"sendmail": "restart", "dovecot": "restart"}
@@ -191,13 +197,17 @@ def affected(host: Host, before: int, after: int) -> Dict[str, str]:
         name for name in paths.BUNDLE_FILES if old["files"].get(name) != new["files"].get(name)
     }
     needs: Dict[str, str] = {}
-    for name in changed - _of_other_branches(host, after):
+    others = _of_other_branches(host, after)
+    for name in (drifted & paths.READ_BY.keys()) - others:
+        for service in paths.READ_BY[name]:
+            needs.setdefault(service, "reload")
+    for name in changed - others:
         for service in paths.BUNDLE_FILES[name].services:
             needs.setdefault(service, "reload")
     if old.get("key") != new.get("key"):
         needs.setdefault("sendmail", "reload")
         needs.setdefault("dovecot", "reload")
-    if "sendmail/Sendmail.conf" in changed:
+    if "sendmail/Sendmail.conf" in changed | drifted:
         needs["sendmail"] = "restart"  # libsasl reads it once
     return needs
 
@@ -211,29 +221,6 @@ def _of_other_branches(host: Host, generation: int) -> FrozenSet[str]:
             name for name in paths.BUNDLE_FILES if name.startswith("dovecot/") and other in name
         )
     return frozenset()
-
-
-def drift(host: Host) -> List[str]:
-    """The managed paths that are not what was deployed: host paths, sorted."""
-    live = current(host)
-    if not live:
-        return []
-    values = manifest(host, live)
-    if values is None:
-        return [str(host.layout.generation(live) / paths.MANIFEST)]
-    found = []
-    for name, wanted in values["installed"].items():
-        path = host.layout.generation(live) / name
-        try:
-            actual = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError:
-            actual = ""
-        if actual != wanted:
-            found.append(str(path))
-    for path, target in host.layout.well_known().items():
-        if not path.is_symlink() or os.readlink(path) != str(target):
-            found.append(str(path))
-    return sorted(found)
 
 
 def prune(host: Host, keep: FrozenSet[int]) -> None:

@@ -112,6 +112,14 @@ DOVECOT_LINK = "dovecot/dovecot.conf"
 KEY_FILE = "tls/key.pem"
 MANIFEST = "manifest.json"
 
+READ_BY: Dict[str, FrozenSet[str]] = {
+    **{name: each.services for name, each in BUNDLE_FILES.items()},
+    BUILT_CF: _SENDMAIL,
+    DOVECOT_LINK: _DOVECOT,
+    KEY_FILE: _BOTH,
+}
+"""Every file of a generation that a daemon reads -> the services to tell when it changes."""
+
 WELL_KNOWN: Dict[str, str] = {
     "/etc/mail/sendmail.cf": BUILT_CF,
     "/etc/dovecot/dovecot.conf": DOVECOT_LINK,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Dict, List, Mapping, Optional
 
-from . import deadman, generations, origins, services
+from . import deadman, drifted, generations, origins, services
 from .host import Host
 from .journal import Entry, Journal, boot_id, uptime
 from .wire import Refused, step
@@ -59,7 +59,8 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
         with step(host.emit, "switch.import"):
             origins.remember(host)
     running = {name: service.pid() is not None for name, service in host.services.items()}
-    acts = _acts(host, running, generations.affected(host, base, generation))
+    changed = frozenset(each.name for each in drifted.found(host))
+    acts = _acts(host, running, generations.affected(host, base, generation, changed))
     entry = journal.begin(
         generation=generation,
         previous=base,

@@ -1,6 +1,6 @@
 """The verbs: a header in, a result out.  Writing verbs take a lock and a new sequence number.
 
-    reading   facts usage
+    reading   facts drift usage
     writing   csr stage validate switch confirm rollback recover accounts sessions erase
 
 A request carries the host's identity: one meant for another host changes nothing.  The first
@@ -18,6 +18,7 @@ from typing import IO, Any, BinaryIO, Callable, Dict, Optional
 from . import (
     accounts,
     checks,
+    drifted,
     durable,
     erasure,
     facts,
@@ -44,6 +45,9 @@ def _stage(host: Host, header: Header, payload: IO[bytes]) -> Result:
     with wire.step(host.emit, "stage.unpack") as said:
         files = generations.unpack(payload)
         said.detail = f"{len(files)} files"
+    if "drift" in header:
+        with wire.step(host.emit, "stage.drift"):
+            drifted.refuse_unseen(host, header["drift"])
     with wire.step(host.emit, "stage.write"):
         values = generations.stage(
             host,
@@ -134,10 +138,13 @@ def serve(host: Host, stream: BinaryIO) -> Result:
             with contextlib.suppress(Refused), host.locked():
                 switch.recover(host)
         return {**facts.collect(host), "host": identity.get("host"), "for": header.get("host")}
-    if verb == "usage":
+    if verb in ("drift", "usage"):
         meant = wire.text(header, "host")
         if _identity(host).get("host", meant) != meant:
             raise Refused("wrong_host", "This request is meant for another host.")
+    if verb == "drift":
+        return drifted.shown(host)
+    if verb == "usage":
         return usage.collect(host, cursor=wire.number(header, "cursor"))
     act = WRITING.get(verb)
     if act is None:

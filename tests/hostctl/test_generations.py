@@ -152,22 +152,6 @@ def test_only_what_changed_is_told(host: FakeHost) -> None:
     assert generations.affected(host, 0, 1) == {"sendmail": "restart", "dovecot": "restart"}
 
 
-def test_drift_names_what_was_changed_by_hand(host: FakeHost) -> None:
-    host.stage(1, 0)
-    assert generations.drift(host) == []
-    generations.point(host, 1)
-    origins.link(host)
-    assert generations.drift(host) == []
-    (host.layout.generation(1) / "dovecot/dovecot24.conf").write_text("mine")
-    cf = host.layout.at("/etc/mail/sendmail.cf")
-    cf.unlink()
-    cf.write_text("made by a package's upgrade")
-    assert generations.drift(host) == [
-        str(cf),
-        str(host.layout.generation(1) / "dovecot/dovecot24.conf"),
-    ]
-
-
 def test_old_generations_go_but_never_the_ones_in_use(host: FakeHost) -> None:
     origins.remember(host)
     for number in range(1, 16):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.hostctl import accounts, deadman, generations, switch
+from deploy.hostctl import accounts, deadman, drifted, generations, switch
 from tests.hostctl.fakes import HASH, Daemon, FakeHost
 
 pytestmark = pytest.mark.faults
@@ -104,7 +104,7 @@ def whole(host: FakeHost, number: int) -> None:
         assert host.services["dovecot"].loaded == "the system's own conf"
         assert host.services["bridge"].loaded is None
         return
-    assert generations.drift(host) == []
+    assert drifted.found(host) == []
     assert host.services["sendmail"].loaded == f"cf of generation {number}"
     folder = host.layout.generation(number)
     assert host.services["dovecot"].loaded == f"2.4 conf of generation {number} in {folder}"
