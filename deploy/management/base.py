@@ -93,7 +93,7 @@ class DeployCommand(TerminalCommand):
 
     def agreed(self, question: str, before: Sequence[str] = (), *, otherwise: str) -> bool:
         """Ask somebody at the terminal; where nobody is, refuse and say what to do `otherwise`."""
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise Refused("confirmation_missing", otherwise)
         for line in before:
             self.stderr.write(line, style_func=str)

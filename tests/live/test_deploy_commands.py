@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,11 @@ from tests.terminal import CHECKOUT, Answer, Terminal, on_sqlite, started
 pytestmark = on_sqlite
 NAME = "mail2.example.test"
 LIVE = "SELECT number, fingerprint FROM deploy_generation WHERE state = 'live'"
+
+SERVE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from deploy.practice import serve;"
+    "serve(sys.argv[2], int(sys.argv[3]), sys.argv[4] + '/practice')"
+)
 
 
 @dataclass
@@ -187,3 +193,32 @@ def authority(terminal: Terminal) -> None:
     terminal.does("create_root", *root)
     issuing = ("--root", "Example Root", "--name", "Example Issuing", "--algorithm", "p256")
     terminal.does("create_issuer", *issuing, *secret, "--permit", "example.test")
+
+
+def test_the_practice_host_is_made_from_a_shell(can_run_hosts: None) -> None:
+    """By the root helper of a console that runs; the command is nobody but who may ask it."""
+    with started() as terminal, practice_helper(terminal):
+        made = terminal.run("add_host", "practice")
+        assert made.status == 0, made.out + made.err
+        assert "mail1.example.test is connected: Sendmail 8" in made.out and "… " in made.out
+        assert terminal.does("add_host", "practice")["state"] == "ready", "once more is the same"
+        assert "no certificate" in terminal.refuses("objected", "deploy", "practice", "--yes")
+
+
+@contextmanager
+def practice_helper(terminal: Terminal) -> Iterator[None]:
+    terminal.run("drift", "practice")  # the data folder, and whom it belongs to
+    socket, uid = terminal.data / "run" / "local.sock", (terminal.data / "db.sqlite3").stat().st_uid
+    helper = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(CHECKOUT), str(socket), str(uid), str(terminal.data)]
+    )
+    until = time.monotonic() + 20
+    while not socket.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        helper.terminate()
+        helper.wait(30)
+        for machine in (terminal.data / "practice").glob("*/machine.json"):
+            Machine(machine.parent).destroy()
