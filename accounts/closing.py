@@ -20,6 +20,7 @@ from accounts import lifecycle, states
 from accounts.lifecycle import locked, tell, update
 from accounts.models import (
     Alias,
+    AppPassword,
     Change,
     Domain,
     Erasure,
@@ -239,7 +240,7 @@ def erase(
             used_at=None,
             search_text="",
         )
-        for model in (Invitation, LastUse, Flag, WeaknessVerdict):
+        for model in (AppPassword, Invitation, LastUse, Flag, WeaknessVerdict):
             model._default_manager.filter(mailbox=row).delete()
         _take_out(row, leading)
         if row.domain.host:

@@ -2,7 +2,10 @@
 
     {"domain": {"name": "example.test"}}
     {"mailbox": {"address": "anna@example.test", "password": "{ARGON2ID}$argon2id$…",
-                 "can_login": true, "can_send": true, "receives": true, "quota_bytes": 0}}
+                 "can_login": true, "can_send": true, "receives": true, "quota_bytes": 0,
+                 "app_passwords": [{"selector": "abcd2345", "password": "{ARGON2ID}$argon2id$…",
+                                    "imap": true, "pop3": false, "sending": true,
+                                    "expires_at": 0}]}}      all that it has; absent: none
     {"alias": {"address": "info@example.test", "targets": ["anna@example.test"]}}
     {"remove": "old@example.test"}          a mailbox or an alias that is no more
     {"remove_domain": "gone.test"}          with everything in it
@@ -17,7 +20,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounts.models import Alias, Change, ChangeKind, Domain, Mailbox
+from django.db.models import Prefetch
+
+from accounts.models import Alias, AppPassword, Change, ChangeKind, Domain, Mailbox
 
 Line = dict[str, Any]
 CHUNK = 500
@@ -89,7 +94,8 @@ def _changed(host: str, subjects: list[tuple[str, str]]) -> Iterator[Line]:
         lines: dict[str, Line] = {}
         for alias in Alias.objects.on(host).filter(address__in=part):
             lines[alias.address] = alias_line(alias)
-        for mailbox in Mailbox.objects.on(host).present().filter(address__in=part):
+        here_too = Mailbox.objects.on(host).present().filter(address__in=part)
+        for mailbox in here_too.prefetch_related(_app_passwords()):
             lines[mailbox.address] = mailbox_line(mailbox)
         for address in part:
             if address not in lines:
@@ -102,6 +108,7 @@ def _everything(domains: Iterable[Domain]) -> Iterator[Line]:
     for domain in domains:
         yield {"domain": {"name": domain.name}}
         mailboxes = Mailbox.objects.present().filter(domain=domain).order_by("address")
+        mailboxes = mailboxes.prefetch_related(_app_passwords())
         for mailbox in mailboxes.iterator(chunk_size=CHUNK):
             yield mailbox_line(mailbox)
         aliases = Alias.objects.filter(domain=domain).order_by("address")
@@ -109,18 +116,37 @@ def _everything(domains: Iterable[Domain]) -> Iterator[Line]:
             yield alias_line(alias)
 
 
+def _app_passwords() -> Prefetch[str]:
+    """Those whose time is over too, until `app_passwords.expire`: the host looks at the clock."""
+    rows = AppPassword.objects.filter(revoked_at=None).order_by("selector")
+    return Prefetch("app_passwords", queryset=rows, to_attr="told_app_passwords")
+
+
 def mailbox_line(mailbox: Mailbox) -> Line:
+    """Of a mailbox that was read with `_app_passwords`."""
     rights = mailbox.rights
-    return {
-        "mailbox": {
-            "address": mailbox.address,
-            "password": mailbox.password,
-            "can_login": rights.can_login,
-            "can_send": rights.can_send,
-            "receives": rights.receives,
-            "quota_bytes": mailbox.quota_bytes,
-        }
+    told: Line = {
+        "address": mailbox.address,
+        "password": mailbox.password,
+        "can_login": rights.can_login,
+        "can_send": rights.can_send,
+        "receives": rights.receives,
+        "quota_bytes": mailbox.quota_bytes,
     }
+    apps: list[AppPassword] = mailbox.told_app_passwords
+    if apps:
+        told["app_passwords"] = [
+            {
+                "selector": app.selector,
+                "password": app.password,
+                "imap": app.imap,
+                "pop3": app.pop3,
+                "sending": app.sending,
+                "expires_at": int(app.expires_at.timestamp()) if app.expires_at else 0,
+            }
+            for app in apps
+        ]
+    return {"mailbox": told}
 
 
 def alias_line(alias: Alias) -> Line:

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from accounts import aliases, expiry, importing, policy
+from accounts import aliases, app_passwords, expiry, importing, policy
 from accounts import flags as _flags
-from accounts.models import AccountImport, Alias, Flag, Mailbox, WeaknessAudit
+from accounts.models import AccountImport, Alias, AppPassword, Flag, Mailbox, WeaknessAudit
 
 
 def aliases_expired(at: datetime) -> "QuerySet[Alias]":
@@ -15,6 +15,10 @@ def aliases_expired(at: datetime) -> "QuerySet[Alias]":
 
 def expired(at: datetime) -> "QuerySet[Mailbox]":
     return expiry.due(at)
+
+
+def app_passwords_expired(at: datetime) -> "QuerySet[AppPassword]":
+    return app_passwords.due(at)
 
 
 def imports(at: datetime) -> "QuerySet[AccountImport]":

@@ -150,6 +150,19 @@ class PasswordForm(forms.Form):
     password = PasswordField()
 
 
+class ResetForm(PasswordForm):
+    """`has_app_passwords`: there are some that could be revoked with it."""
+
+    revoke_app_passwords = forms.BooleanField(
+        label=_("Also revoke its app passwords. Otherwise they go on working."), required=False
+    )
+
+    def __init__(self, *args: Any, has_app_passwords: bool, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not has_app_passwords:
+            del self.fields["revoke_app_passwords"]
+
+
 class InviteForm(forms.Form):
     end_password = forms.BooleanField(
         label=_("The password it has now stops working at once, and open sessions end."),

@@ -5,7 +5,7 @@ from contextlib import suppress
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import aliases, announcing, expiry, flags, importing, policy, weakness
+from accounts import aliases, announcing, app_passwords, expiry, flags, importing, policy, weakness
 from accounts.models import AccountImport, WeaknessAudit
 from core import leases
 
@@ -18,6 +18,11 @@ def expire_alias(pk: int) -> None:
 @shared_task(name="accounts.expire", ignore_result=True)
 def expire(pk: int) -> None:
     expiry.expire(pk, at=timezone.now())
+
+
+@shared_task(name="accounts.expire_app_password", ignore_result=True)
+def expire_app_password(pk: int) -> None:
+    app_passwords.expire(pk, at=timezone.now())
 
 
 @shared_task(name=importing.IMPORT, ignore_result=True)

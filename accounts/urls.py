@@ -4,6 +4,7 @@ from django.urls import path
 
 from accounts.pages import (
     aliases,
+    app_passwords,
     closing,
     domains,
     flags,
@@ -37,6 +38,12 @@ urlpatterns = [
     path("<int:pk>/reopen/", closing.reopen, name="reopen"),
     path("<int:pk>/erase/", closing.erase, name="erase"),
     path("<int:pk>/end/", closing.end, name="end"),
+    path("<int:pk>/app-passwords/new/", app_passwords.new, name="app_password_new"),
+    path(
+        "<int:pk>/app-passwords/<int:app_password>/revoke/",
+        app_passwords.revoke,
+        name="app_password_revoke",
+    ),
     path("<int:pk>/invite/", invitations.invite, name="invite"),
     path("<int:pk>/invite/withdraw/", invitations.withdraw, name="invitation_withdraw"),
     path("invitation/<str:secret>/", invitations.invitation, name="invitation"),

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.models import PROTOCOLS, Evidence, LastUse, Mailbox
+from accounts.models import PROTOCOLS, AppPassword, Evidence, LastUse, Mailbox
 
 CHUNK = 500
 
 
 @dataclass(frozen=True)
 class Use:
+    """`protocol` is imap, pop3 or smtp; with an app password, `imap:` and its selector."""
+
     address: str
     protocol: str
     at: datetime.datetime
@@ -71,15 +73,24 @@ def record_use(
     Returns how many last uses are newer than before.
     """
     newest: dict[tuple[str, str], datetime.datetime] = {}
+    apps: dict[tuple[str, str], datetime.datetime] = {}
     for use in uses:
-        if use.protocol in PROTOCOLS:
+        protocol, _colon, selector = use.protocol.partition(":")
+        if protocol in PROTOCOLS:
             # A host whose clock is ahead does not make a use of tomorrow.
-            key, when = (use.address, use.protocol), min(use.at, at)
+            when = min(use.at, at)
+            key = (use.address, protocol)
             newest[key] = max(newest.get(key, when), when)
+            if selector:
+                app = (use.address, selector)
+                apps[app] = max(apps.get(app, when), when)
     addresses = sorted({address for address, _ in newest})
     moved = 0
     for start in range(0, len(addresses), CHUNK):
         moved += _record(host, addresses[start : start + CHUNK], newest)
+    told = sorted(apps)
+    for start in range(0, len(told), CHUNK):
+        _record_apps(host, {key: apps[key] for key in told[start : start + CHUNK]})
     with transaction.atomic():
         for protocol, since in recording.items():
             if protocol in PROTOCOLS:
@@ -127,6 +138,21 @@ def _record(
         LastUse.objects.bulk_update(changed, ["at"])
         Mailbox.objects.bulk_update(used.values(), ["last_used_at"])
     return len(made) + len(changed)
+
+
+def _record_apps(host: str, newest: Mapping[tuple[str, str], datetime.datetime]) -> None:
+    """Of app passwords: an address and a selector name one."""
+    with transaction.atomic():
+        rows = AppPassword.objects.filter(
+            selector__in={selector for _address, selector in newest}, mailbox__domain__host=host
+        )
+        changed = []
+        for row in rows.select_related("mailbox").select_for_update(of=("self",)).order_by("pk"):
+            when = newest.get((row.mailbox.address, row.selector))
+            if when is not None and (row.last_used_at is None or row.last_used_at < when):
+                row.last_used_at = when
+                changed.append(row)
+        AppPassword.objects.bulk_update(changed, ["last_used_at"])
 
 
 def cursor_of(host: str) -> str:

@@ -25,7 +25,15 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from accounts import api as accounts
-from accounts import api_aliases, api_closing, api_domains, api_flags, api_importing, api_usage
+from accounts import (
+    api_aliases,
+    api_app_passwords,
+    api_closing,
+    api_domains,
+    api_flags,
+    api_importing,
+    api_usage,
+)
 from ca import api as ca
 from core import roles
 from core.access import NotAllowed
@@ -132,6 +140,7 @@ for router in (
     ca.router,
     accounts.router,
     api_aliases.router,
+    api_app_passwords.router,
     api_closing.router,
     api_importing.router,
     api_domains.router,

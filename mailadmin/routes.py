@@ -32,6 +32,7 @@ ROUTES: dict[str, Route] = {
     "deploy.erase_mail": Route("work", due="deploy.due.erasures"),
     "deploy.collect_usage": Route("work", due="deploy.due.uses"),
     "accounts.expire_alias": Route("work", due="accounts.due.aliases_expired"),
+    "accounts.expire_app_password": Route("work", due="accounts.due.app_passwords_expired"),
     "accounts.expire": Route("work", due="accounts.due.expired"),
     "accounts.import_accounts": Route("work", due="accounts.due.imports"),
     "accounts.forget_import": Route("work", due="accounts.due.imports_to_forget"),

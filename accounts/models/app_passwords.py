@@ -48,3 +48,8 @@ class AppPassword(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.mailbox_id}"
+
+    @property
+    def expired(self) -> bool:
+        """Ended by its time, not by somebody; once `revoked_at` says so."""
+        return bool(self.revoked_at and self.expires_at and self.expires_at <= self.revoked_at)

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import (
     addresses,
+    app_passwords,
     exporting,
     flag_words,
     invitations,
@@ -32,7 +33,7 @@ from accounts.forms import (
     FilterForm,
     InviteForm,
     NewMailboxForm,
-    PasswordForm,
+    ResetForm,
     SuspendForm,
     add_refusal,
 )
@@ -220,6 +221,7 @@ def show_mailbox(
         "any_evidence": any(use.since or use.at for use in uses),
         "suspend_form": SuspendForm(),
         "close_form": CloseForm(),
+        "app_passwords": row.app_passwords.filter(revoked_at=None),
         "erasure": Erasure.objects.filter(address=row.address).last()
         if row.state == states.ERASED
         else None,
@@ -269,7 +271,8 @@ def password(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(ours(request), pk=pk)
     if away := kept_from(request, row):
         return away
-    form = PasswordForm(request.POST or None)
+    has_app_passwords = row.app_passwords.filter(revoked_at=None).exists()
+    form = ResetForm(request.POST or None, has_app_passwords=has_app_passwords)
     if request.method == "POST" and form.is_valid():
         try:
             lifecycle.set_password(
@@ -281,6 +284,8 @@ def password(request: HttpRequest, pk: int) -> HttpResponse:
         except Refusal as refusal:
             add_refusal(form, refusal)
         else:
+            if form.cleaned_data.get("revoke_app_passwords"):
+                app_passwords.revoke_all(mailbox=row, by=request.user, at=timezone.now())
             messages.success(request, _("The password was set, and open sessions end."))
             return redirect("accounts:mailbox", pk)
     context = {"form": form, "mailbox": row, "policy": rules.policy_of(row.domain)}
