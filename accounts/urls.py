@@ -39,11 +39,7 @@ urlpatterns = [
     path("<int:pk>/erase/", closing.erase, name="erase"),
     path("<int:pk>/end/", closing.end, name="end"),
     path("<int:pk>/app-passwords/new/", app_passwords.new, name="app_password_new"),
-    path(
-        "<int:pk>/app-passwords/<int:app_password>/revoke/",
-        app_passwords.revoke,
-        name="app_password_revoke",
-    ),
+    path("app-passwords/<int:pk>/revoke/", app_passwords.revoke, name="app_password_revoke"),
     path("<int:pk>/invite/", invitations.invite, name="invite"),
     path("<int:pk>/invite/withdraw/", invitations.withdraw, name="invitation_withdraw"),
     path("invitation/<str:secret>/", invitations.invitation, name="invitation"),

@@ -47,11 +47,9 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @requires("accounts.help")
-def revoke(request: HttpRequest, pk: int, app_password: int) -> HttpResponse:
-    row = get_object_or_404(ours(request), pk=pk)
-    found = get_object_or_404(
-        AppPassword.objects.select_related("mailbox"), mailbox=row, pk=app_password
-    )
+def revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    rows = AppPassword.objects.filter(mailbox__in=ours(request)).select_related("mailbox")
+    found = get_object_or_404(rows, pk=pk)
     try:
         app_passwords.revoke(app_password=found, by=request.user, at=timezone.now())
     except Refusal as refusal:
@@ -61,4 +59,4 @@ def revoke(request: HttpRequest, pk: int, app_password: int) -> HttpResponse:
             request,
             _("“%(name)s” can no longer sign in, and open sessions end.") % {"name": found.name},
         )
-    return redirect("accounts:mailbox", pk)
+    return redirect("accounts:mailbox", found.mailbox_id)

@@ -5,6 +5,8 @@ PAGES_NEED = {
     "accounts:alias_edit": "accounts.manage",
     "accounts:alias_new": "accounts.manage",
     "accounts:aliases": "accounts.view",
+    "accounts:app_password_new": "accounts.help",
+    "accounts:app_password_revoke": "accounts.help",
     "accounts:audit": "accounts.view",
     "accounts:audit_start": "accounts.domains",
     "accounts:audit_stop": "accounts.domains",

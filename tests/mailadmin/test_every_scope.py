@@ -99,7 +99,9 @@ def send_about(
         word = path.removeprefix(f"/{API}").partition("/")[0]
         fill = worlds.OTHER_PATHS.get(name) or worlds.PATHS.get(word)
         assert fill, f"{name}: say in worlds.PATHS what stands in its path"
-        path = re.sub(r"\{\w+\}", str(fill(world)), path, count=1)
+        values = fill(world)
+        for value in values if isinstance(values, tuple) else (values,):
+            path = re.sub(r"\{\w+\}", str(value), path, count=1)
     assert "{" not in path, f"{name}: say in worlds.PATHS what stands in its path"
     given = worlds.BODIES.get(name)
     if given is None:

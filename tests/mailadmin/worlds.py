@@ -17,8 +17,17 @@ from typing import Any
 from django.apps import apps
 from django.utils import timezone
 
-from accounts import aliases, closing, domains, importing, invitations, lifecycle, reading
-from accounts.models import AccountImport, Alias, Domain, Flag, Mailbox
+from accounts import (
+    aliases,
+    app_passwords,
+    closing,
+    domains,
+    importing,
+    invitations,
+    lifecycle,
+    reading,
+)
+from accounts.models import AccountImport, Alias, AppPassword, Domain, Flag, Mailbox
 from core.models import AuditEvent
 from tests.accounts.conftest import GOOD
 
@@ -35,6 +44,7 @@ class World:
     suspended: Mailbox
     closing: Mailbox
     alias: Alias
+    app_password: AppPassword
     flag: Flag
     batch: AccountImport
 
@@ -65,6 +75,7 @@ def make(name: str) -> World:
         suspended=Mailbox.objects.get(pk=suspended.pk),
         closing=Mailbox.objects.get(pk=closed.pk),
         alias=aliases.create(local_part="alias", **lead),
+        app_password=app_passwords.create(mailbox=active, name="Phone", imap=True, **who)[0],
         flag=Flag.objects.create(mailbox=active, kind="no_owner", risk=3, **moments),
         batch=importing.request(
             rows=reading.read(csv, total=total),
@@ -88,6 +99,8 @@ def written() -> list[Any]:
 KEYS = {
     "accounts:alias_delete": "alias",
     "accounts:alias_edit": "alias",
+    "accounts:app_password_new": "active",
+    "accounts:app_password_revoke": "app_password",
     "accounts:close": "active",
     "accounts:domain": "domain",
     "accounts:domain_edit": "domain",
@@ -118,6 +131,8 @@ FORMS: dict[str, Callable[[World], Body]] = {
         "domain": world.domain.pk,
         "targets": "me@elsewhere.test",
     },
+    "accounts:app_password_new": lambda world: {"name": "Scanner", "sending": "on"},
+    "accounts:app_password_revoke": lambda world: {},
     "accounts:audit_start": lambda world: {},
     "accounts:close": lambda world: {"days": 30},
     "accounts:domain_edit": lambda world: {
@@ -174,7 +189,7 @@ FORMS_WITHOUT_ACT: dict[str, Callable[[World], Body]] = {
 # Counts of all domains at once: nowhere for who has some.
 OF_ALL_DOMAINS = {"accounts:audit"}
 
-# What stands in a call's path, by its first word.
+# What stands in a call's path, by its first word; several in a tuple.
 PATHS: dict[str, Callable[[World], object]] = {
     "aliases": lambda world: world.alias.address,
     "domains": lambda world: world.domain.name,
@@ -183,6 +198,10 @@ PATHS: dict[str, Callable[[World], object]] = {
     "mailboxes": lambda world: world.active.address,
 }
 OTHER_PATHS: dict[str, Callable[[World], object]] = {
+    "DELETE /mailboxes/{address}/app-passwords/{pk}": lambda world: (
+        world.active.address,
+        world.app_password.pk,
+    ),
     "POST /mailboxes/{address}/erase": lambda world: world.closing.address,
     "POST /mailboxes/{address}/reopen": lambda world: world.closing.address,
     "POST /mailboxes/{address}/resume": lambda world: world.suspended.address,
@@ -210,6 +229,8 @@ BODIES: dict[str, Callable[[World], Body | None]] = {
         "address": f"added@{world.domain.name}",
         "password": GOOD,
     },
+    "POST /mailboxes/{address}/app-passwords": lambda world: {"name": "Phone", "imap": True},
+    "DELETE /mailboxes/{address}/app-passwords/{pk}": lambda world: None,
     "POST /mailboxes/{address}/close": lambda world: {},
     "POST /mailboxes/{address}/erase": lambda world: {"typed": world.closing.address},
     "POST /mailboxes/{address}/expiry": lambda world: {
