@@ -237,6 +237,21 @@ def test_a_link_that_is_open_does_not_undo_a_switching_off(owner, monkeypatch) -
     assert not row.is_active and not row.has_usable_password()
 
 
+def test_a_link_that_is_open_does_not_undo_a_change(owner, monkeypatch) -> None:
+    anna, link = add()
+    looked_up = setup.look_up
+
+    def slowly(secret, *, at):
+        found = looked_up(secret, at=at)
+        change(anna, role="auditor", by=owner)
+        return found
+
+    monkeypatch.setattr(setup, "look_up", slowly)
+    join(link)
+    row = Operator.objects.get(pk=anna.pk)
+    assert row.role == "auditor" and row.check_password("a whole new sentence")
+
+
 def test_who_was_locked_out_gets_in_by_the_link_alone(owner, client) -> None:
     now = timezone.now()
     anna, link = add(at=now)
