@@ -42,6 +42,7 @@ class Link(NamedTuple):
 
 class UsernameRefused(Refusal):
     field = "username"
+    code = "username_refused"
 
     def __init__(self) -> None:
         super().__init__(
@@ -52,6 +53,7 @@ class UsernameRefused(Refusal):
 class UsernameTaken(Refusal):
     status = 409
     field = "username"
+    code = "username_taken"
 
     def __init__(self, holder: Operator) -> None:
         super().__init__(
@@ -62,6 +64,7 @@ class UsernameTaken(Refusal):
 
 class EmailRefused(Refusal):
     field = "email"
+    code = "email_refused"
 
     def __init__(self) -> None:
         super().__init__(_("This is not an email address. Leave it empty if there is none."))
@@ -72,6 +75,7 @@ class EmailTaken(Refusal):
 
     status = 409
     field = "email"
+    code = "email_taken"
 
     def __init__(self, holder: Operator) -> None:
         super().__init__(
@@ -82,6 +86,7 @@ class EmailTaken(Refusal):
 
 class RoleUnknown(Refusal):
     field = "role"
+    code = "role_unknown"
 
     def __init__(self) -> None:
         super().__init__(
@@ -94,6 +99,7 @@ class ScopeNeeded(Refusal):
     """The role sees the domains it was given, and none was given."""
 
     field = "domains"
+    code = "domain_missing"
 
     def __init__(self) -> None:
         super().__init__(_("Choose at least one domain: this role sees nothing else."))

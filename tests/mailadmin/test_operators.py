@@ -217,6 +217,16 @@ def test_the_command_speaks_json(owner) -> None:
     assert said["role"] == "auditor" and "/setup/" in said["link"] and said["link_until"]
 
 
+def test_the_command_gives_codes_to_scripts(owner, capsys) -> None:
+    from mailadmin.management.commands.create_operator import Command
+
+    command = Command()
+    command._called_from_command_line = True
+    with pytest.raises(SystemExit):
+        command.run_from_argv(["manage.py", "create_operator", "owner", "--role=auditor", "--json"])
+    assert json.loads(capsys.readouterr().out)["code"] == "username_taken"
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
