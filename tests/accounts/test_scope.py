@@ -115,6 +115,9 @@ def test_a_list_counts_and_finds_what_is_in_scope(
     assert (flagged.context["all"], flagged.context["shows_audit"]) == (0, False)
     assert "of high risk" not in body(flagged)
     assert "of high risk" in body(browser(operator("auditor")).get(reverse("accounts:flags")))
+    Flag.objects.update(exempt_at=AT, exempt_reason="seen")
+    aside = client.get(reverse("accounts:flags"), {"kind": "set_aside"})
+    assert (aside.context["aside"], list(aside.context["page"])) == (0, [])
 
 
 def test_without_a_domain_pages_say_whom_to_ask(otto: Mailbox) -> None:
