@@ -122,7 +122,7 @@ def test_a_list_counts_and_finds_what_is_in_scope(
 
 def test_without_a_domain_pages_say_whom_to_ask(otto: Mailbox) -> None:
     client = browser(operator("domain_manager", "gone.test"))
-    for name in ("mailboxes", "aliases", "new", "alias_new"):
+    for name in ("mailboxes", "aliases", "domains", "new", "alias_new"):
         shown = body(client.get(reverse(f"accounts:{name}")))
         assert "Ask an owner or an administrator to add one" in shown, name
         assert "Add a domain" not in shown and "other.test" not in shown, name
