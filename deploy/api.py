@@ -2,6 +2,7 @@
 
     GET  /hosts                 GET /hosts/mail1.example.test
     GET  /hosts/mail1.example.test/plan
+    GET  /hosts/mail1.example.test/drift
     POST /rollouts  {"hosts": ["mail1.example.test"]}      → 202, the rollout
     GET  /rollouts/7            every step as it happened; `state` of each host
 
@@ -20,8 +21,9 @@ from core.access import NotAllowed
 from core.api_auth import Token
 from core.models import Operator
 from core.paging import page_of
-from deploy import changes, rollout, sentences
-from deploy.models import AccountPush, Generation, Host, HostRollout, Rollout
+from deploy import changes, drift, rollout, sentences
+from deploy.api_drift import DriftOut, drift_out
+from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout, Rollout
 from deploy.snapshot import WITH_CHAIN
 
 router = Router(tags=["deploy"])
@@ -73,7 +75,8 @@ class PlanOut(Schema):
     files: list[FileOut]
     services: dict[str, str]
     seconds_refused: dict[str, float] = Field(description="how long a service's ports refuse")
-    drift: list[str]
+    drift: list[str] = Field(description="files changed on the host that this would overwrite")
+    drift_mark: str = Field(description="what `overwrite` names to say that they may be")
 
 
 class RolloutIn(Schema):
@@ -81,6 +84,11 @@ class RolloutIn(Schema):
     reason: str = Field("", max_length=200)
     to_generation: int | None = Field(
         None, description="go back to this one (with exactly one host)"
+    )
+    overwrite: list[str] = Field(
+        [],
+        max_length=MOST,
+        description="`drift_mark` of each host whose changed files may be overwritten",
     )
 
 
@@ -211,6 +219,7 @@ def plan_out(preview: rollout.Preview) -> PlanOut:
         services={str(name): str(act) for name, act in plan.services.items()} if plan else {},
         seconds_refused={str(k): v for k, v in plan.port_refused.items()} if plan else {},
         drift=list(plan.drift) if plan else [],
+        drift_mark=preview.host.reported().drift_mark if plan else "",
     )
 
 
@@ -236,6 +245,17 @@ def get_plan(request: HttpRequest, name: str) -> PlanOut:
     return plan_out(rollout.preview(_host(name)))
 
 
+@router.get("/hosts/{name}/drift", auth=READ)
+def get_drift(request: HttpRequest, name: str) -> DriftOut:
+    """What was changed on the host itself, as it said last; it is asked anew where that is older
+    than half a minute. Then call again until `is_being_asked` is false."""
+    operator = _actor(request, "deploy.view")
+    row = _host(name)
+    drift.ask(host=row, by=operator, at=timezone.now())
+    asking = HostJob.objects.open().filter(host=row, kind=HostJob.CHECK).exists()
+    return drift_out(row, rollout.live_generation(row), is_being_asked=asking)
+
+
 @router.post("/rollouts", auth=WRITE, response={202: RolloutOut})
 def start_rollout(request: HttpRequest, body: RolloutIn) -> Status[RolloutOut]:
     """Put what is wanted live on these hosts; follow it at `/rollouts/{id}`."""
@@ -248,7 +268,14 @@ def start_rollout(request: HttpRequest, body: RolloutIn) -> Status[RolloutOut]:
         to = Generation.objects.filter(host=hosts[0], number=body.to_generation).first()
         if to is None:
             raise Http404
-    made = rollout.request(hosts=hosts, by=operator, at=timezone.now(), reason=body.reason, to=to)
+    made = rollout.request(
+        hosts=hosts,
+        by=operator,
+        at=timezone.now(),
+        reason=body.reason,
+        to=to,
+        overwrite=body.overwrite,
+    )
     return Status(202, rollout_out(made))
 
 

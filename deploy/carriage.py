@@ -16,7 +16,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from core import leases
-from deploy import accounts_push, probes, proof, states
+from deploy import accounts_push, drift, probes, proof, states
 from deploy import helper as helpers
 from deploy.helper import Helper
 from deploy.logbook import LEASE_SECONDS, Logbook, words
@@ -120,7 +120,9 @@ class _Carriage(Logbook):
             if isinstance(error, accounts_push.Held) or error.code == "busy":
                 self.wait("busy", words(error))
             else:
-                self.finish(states.REFUSED, self._refusal(error), error.message)
+                self.finish(states.REFUSED, self._refusal(error), self._why(error))
+                if error.code == "drifted":
+                    self._look(helper)
             return
         self.go(states.SWITCHING)
         if self.switch(helper):
@@ -138,6 +140,7 @@ class _Carriage(Logbook):
                     key=self.generation.key_id,
                     digest=bundle.digest,
                     tar=bundle.tar(),
+                    drift=self.row.overwrites,
                 )
             )
             line.detail = f"#{self.number}, {len(bundle.files)}"
@@ -153,6 +156,18 @@ class _Carriage(Logbook):
                     if error.code in _OPERATOR_DECIDES:
                         accounts_push.note_failure(push, error, clock())
                     raise
+
+    def _why(self, error: HostError) -> str:
+        if error.code == "drifted":
+            return ", ".join(map(str, error.event.get("paths") or ()))
+        return error.message
+
+    def _look(self, helper: Helper) -> None:
+        """So that the page shows what nobody had seen."""
+        try:
+            drift.look(self.host, helper, clock=self.clock)
+        except (HostError, TransportError) as error:
+            log.warning("facts of %s: %s", self.host, words(error))
 
     def _refusal(self, error: HostError) -> str:
         if error.code in _OPERATOR_DECIDES:
@@ -228,7 +243,7 @@ class _Carriage(Logbook):
         """After the end, when the row is not ours any more; the next rollout tries again."""
         try:
             proof.remove_login(self.host, helper, place, clock=self.clock)
-            helpers.note_reached(self.host, helper.facts(), at=self.clock())
+            drift.look(self.host, helper, clock=self.clock)
         except (HostError, TransportError, accounts_push.Held) as error:
             log.warning("the login %s stays: %s", place.login, words(error))
 
@@ -281,6 +296,6 @@ def _was_confirmed(facts: Event, number: int) -> bool:
 
 def _refusal_code(code: str) -> str:
     """The helper's codes as `deploy.sentences` knows them."""
-    if code in {"base_moved", "busy", "refused", "key_mismatch"}:
+    if code in {"base_moved", "busy", "refused", "key_mismatch", "drifted"}:
         return code
     return "refused" if code == "not_validated" else "host_error"

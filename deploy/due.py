@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from accounts.models import Domain, Erasure
-from deploy import accounts_push, placement, usage
+from deploy import accounts_push, drift, placement, usage
 from deploy.models import AccountPush, Host, HostJob, HostRollout
 
 
@@ -27,6 +27,10 @@ def erasures(at: datetime) -> "QuerySet[Erasure]":
 
 def uses(at: datetime) -> "QuerySet[Host]":
     return usage.due(at)
+
+
+def looks(at: datetime) -> "QuerySet[Host]":
+    return drift.due(at)
 
 
 def domains(at: datetime) -> "QuerySet[Domain]":

@@ -21,8 +21,8 @@ from accounts.models import Domain
 from core import audit, leases, seal
 from core.errors import Refusal
 from core.models import Operator
+from deploy import drift, jobs, placement
 from deploy import helper as helpers
-from deploy import jobs, placement
 from deploy import transport as ssh
 from deploy.helper import Helper
 from deploy.jobs import Outcome
@@ -158,11 +158,13 @@ def check(
     leases.save(job, step="connect", fraction=0.3)
     with Helper.of(host, transport) as helper:
         reported = helper.facts()
+        found = drift.asked(helper, reported)
     if reported.get("host") not in (None, str(host.uuid)):
         return Outcome("other_host")
     was = host.state
     with transaction.atomic():
         helpers.note_reached(host, reported, at=clock())
+        drift.note(host, found, at=clock())
         if was == Host.ENROLLING:
             audit.record(
                 by=job.created_by,

@@ -10,7 +10,7 @@ order and send them in another; the host then answers `replayed`, which says tha
 and the request goes out again with a new number.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -127,13 +127,25 @@ class Helper:
     def facts(self) -> Event:
         return last(self._read("facts", seconds=SHORT_SECONDS))
 
+    def drift(self) -> Event:
+        """`files`: what `facts` names as drift, with what is in them."""
+        return last(self._read("drift", seconds=SHORT_SECONDS))
+
     def csr(self, *, names: Sequence[str], kind: str = "p256") -> Event:
         """`key_id` and `csr` of a key that is made there and never leaves."""
         return last(self._write("csr", seconds=SHORT_SECONDS, names=list(names), kind=kind))
 
     def stage(
-        self, *, generation: int, base: int, key: str, digest: str, tar: bytes
+        self,
+        *,
+        generation: int,
+        base: int,
+        key: str,
+        digest: str,
+        tar: bytes,
+        drift: Mapping[str, str],
     ) -> Iterator[Event]:
+        """`drift`: the changed files that somebody has seen; refused when there are others."""
         return self._write(
             "stage",
             tar,
@@ -142,6 +154,7 @@ class Helper:
             base=base,
             key=key,
             digest=digest,
+            drift=dict(drift),
         )
 
     def validate(self, *, generation: int) -> Iterator[Event]:

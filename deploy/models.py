@@ -60,6 +60,7 @@ class Host(models.Model):
     practice = models.BooleanField(default=False)
     facts = models.JSONField(default=dict)
     facts_at = models.DateTimeField(null=True)
+    looked_at = models.DateTimeField(null=True, help_text="facts, asked for by a worker")
     uses_asked_at = models.DateTimeField(null=True, help_text="last uses, asked for by a worker")
     created_at = models.DateTimeField()
 
@@ -202,6 +203,9 @@ class HostRollout(Leased):
     problem = models.CharField(max_length=40, blank=True, help_text="code, see deploy.sentences")
     problem_detail = models.TextField(blank=True)
     receipt = models.JSONField(default=dict)
+    overwrites = models.JSONField(
+        default=dict, help_text="files changed on the host that somebody has seen: path to mark"
+    )
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     retry_at = models.DateTimeField(null=True)
@@ -320,6 +324,59 @@ class HostJob(Leased):
     @property
     def percent(self) -> int:
         return round(100 * self.fraction)
+
+
+class DriftedFile(models.Model):
+    """A managed file as somebody changed it on the host, when the host was last asked.
+
+    `mark` changes with the file. `choice` was made about `chosen_mark`: it stands until the file
+    changes again.
+    """
+
+    CHANGED, REPLACED, RELINKED = "changed", "replaced", "relinked"
+    MISSING, STRANGE, NOT_SHOWN = "missing", "strange", "not_shown"
+    STATES = [
+        (CHANGED, _("Changed")),
+        (REPLACED, _("A file in place of the console's link")),
+        (RELINKED, _("A link that leads elsewhere")),
+        (MISSING, _("Missing")),
+        (STRANGE, _("Not a plain file any more")),
+        (NOT_SHOWN, _("Changed, and the helper there is too old to show it")),
+    ]
+    LEFT, TAKEN_OVER = "left", "taken"
+    CHOICES = [(LEFT, _("Left as it is")), (TAKEN_OVER, _("Taken over into the own lines"))]
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="drifted_files")
+    generation = models.PositiveIntegerField(null=True)
+    path = models.CharField(max_length=255)
+    name = models.CharField(max_length=100, help_text="below the generation, deploy.hostctl.paths")
+    state = models.CharField(max_length=10, choices=STATES)
+    mark = models.CharField(max_length=64)
+    target = models.CharField(max_length=1000, blank=True, help_text="where the link leads")
+    text = models.TextField(null=True)
+    deployed = models.TextField(null=True)
+    left_out = models.CharField(max_length=4, blank=True, help_text="key or size")
+    seen_at = models.DateTimeField()
+    choice = models.CharField(max_length=5, choices=CHOICES, blank=True)
+    chosen_mark = models.CharField(max_length=64, blank=True)
+    chosen_at = models.DateTimeField(null=True)
+    chosen_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["path"]
+        constraints = [
+            models.UniqueConstraint(fields=["host", "path"], name="drifted_path_once_a_host")
+        ]
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def is_settled(self) -> bool:
+        """Somebody decided about exactly this content."""
+        return bool(self.choice) and self.chosen_mark == self.mark
 
 
 class AccountPush(Leased):

@@ -15,12 +15,13 @@ what a daemon reads once at its start costs a restart.
 | the `dovecot/` files of the version that runs there | | reload |
 | first deployment | restart | restart |
 | daemon not running | start | start |
+| a file changed on the host itself | as if it differed | as if it differed |
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -37,6 +38,7 @@ from deploy.bundle import (
     Bundle,
     fingerprint,
 )
+from deploy.hostctl import paths
 from deploy.render.values import Facts, HostConfig, Snapshot
 
 Action = Literal["unchanged", "reload", "restart", "start"]
@@ -54,6 +56,7 @@ SERVICES_OF: Final[Mapping[str, tuple[Service, ...]]] = {
     TLS_CHAIN: ("sendmail", "dovecot"),
     TLS_CA: ("sendmail", "dovecot"),
 }
+SERVICES: Final[tuple[Service, ...]] = ("sendmail", "dovecot")
 _ONLY_FOR_BRANCH: Final[Mapping[str, str]] = {
     DOVECOT_23: "2.3",
     DOVECOT_23_SQL: "2.3",
@@ -130,8 +133,9 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing to put live: same files, every service up."""
-        return not self.changes and all(a == "unchanged" for a in self.services.values())
+        """Nothing to put live: same files, here and on the host, and every service up."""
+        still = all(act == "unchanged" for act in self.services.values())
+        return still and not self.changes and not self.drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +248,13 @@ def _changes(live: Bundle | None, wanted: Bundle, branch: str) -> tuple[FileChan
 
 def _diff(path: str, old: bytes | None, new: bytes | None) -> str:
     lines = difflib.unified_diff(
-        _lines(path, old), _lines(path, new), f"live/{path}", f"wanted/{path}", lineterm=""
+        lines_of(path, old), lines_of(path, new), f"live/{path}", f"wanted/{path}", lineterm=""
     )
     return "\n".join(lines)
 
 
-def _lines(path: str, content: bytes | None) -> list[str]:
+def lines_of(path: str, content: bytes | None) -> list[str]:
+    """A file's lines as a difference shows them."""
     if content is None:
         return []
     if path.startswith("tls/"):
@@ -273,6 +278,10 @@ def _services(
         for service in change.services:
             if _STRENGTH[needed] > _STRENGTH[services[service]]:
                 services[service] = needed
+    for path in facts.drift:
+        for service, needed in _of_drift(path, facts.dovecot_branch):
+            if _STRENGTH[needed] > _STRENGTH[services[service]]:
+                services[service] = needed
     if not facts.sendmail_running:
         services["sendmail"] = "start"
     if not facts.dovecot_running:
@@ -280,6 +289,16 @@ def _services(
     if not facts.bridge_running:
         services["bridge"] = "start"
     return services
+
+
+def _of_drift(path: str, branch: str) -> Iterator[tuple[Service, Action]]:
+    """What a daemon may have read of a file that was changed there is taken out of it again."""
+    name = paths.WELL_KNOWN.get(path, "/".join(path.split("/")[-2:]))
+    if _ONLY_FOR_BRANCH.get(name, branch) != branch:
+        return
+    for service in SERVICES:
+        if service in paths.READ_BY.get(name, ()):
+            yield service, "restart" if name == SENDMAIL_SASL else "reload"
 
 
 def _steps(services: Mapping[Service, Action]) -> tuple[Step, ...]:

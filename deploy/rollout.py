@@ -7,7 +7,7 @@
 `HostRollout` a host. `deploy.carriage` claims the row and goes through `states.TABLE`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,6 +58,23 @@ class NothingToDo(Refusal):
     def __init__(self, host: Host) -> None:
         super().__init__(
             _("%(host)s is already as it should be: nothing differs.") % {"host": host.fqdn}
+        )
+
+
+class Drifted(Refusal):
+    """Files there would be overwritten that nobody said may be; `mark` is what to say."""
+
+    status = 409
+
+    def __init__(self, host: Host) -> None:
+        known = host.reported()
+        self.mark = known.drift_mark
+        super().__init__(
+            _(
+                "On %(host)s itself these files were changed, and this would overwrite them: "
+                "%(paths)s. Look at what differs, then take it over or say that it may go."
+            )
+            % {"host": host.fqdn, "paths": ", ".join(known.drift)}
         )
 
 
@@ -145,12 +162,15 @@ def request(
     reason: str = "",
     to: Generation | None = None,
     even_if_same: bool = False,
+    overwrite: Collection[str] = (),
 ) -> Rollout:
     """Put what is wanted live on each host, or (`to`, one host) an earlier generation again.
 
-    Raises NotReady, Objected, UnderWay, NothingToDo, NotKept; nothing is stored then.
+    `overwrite`: of each host on which files were changed, the mark of what somebody has seen there
+    (`reported().drift_mark`). Raises NotReady, Objected, UnderWay, NothingToDo, NotKept, Drifted;
+    nothing is stored then.
     """
-    previews = [_checked(host, to, even_if_same) for host in hosts]
+    previews = [_checked(host, to, even_if_same, overwrite) for host in hosts]
     with transaction.atomic():
         rollout = Rollout.objects.create(created_at=at, created_by=by, reason=reason)
         for view in previews:
@@ -158,7 +178,9 @@ def request(
     return rollout
 
 
-def _checked(host: Host, to: Generation | None, even_if_same: bool) -> Preview:
+def _checked(
+    host: Host, to: Generation | None, even_if_same: bool, overwrite: Collection[str]
+) -> Preview:
     if not host.is_ready:
         raise NotReady(host)
     if to is not None and (to.host_id != host.pk or to.state != Generation.KEPT):
@@ -168,6 +190,9 @@ def _checked(host: Host, to: Generation | None, even_if_same: bool) -> Preview:
         raise Objected(" ".join(view.objections))
     if view.plan is not None and view.plan.is_empty and not even_if_same:
         raise NothingToDo(host)
+    mark = host.reported().drift_mark
+    if mark and mark not in overwrite:
+        raise Drifted(host)
     return view
 
 
@@ -198,6 +223,7 @@ def _add(
                 host=host,
                 generation=generation,
                 base=view.live.number if view.live else 0,
+                overwrites=host.reported().drifted,
                 give_up_at=at + GIVE_UP_AFTER,
             )
     except IntegrityError:
@@ -213,6 +239,7 @@ def _add(
             "base": row.base,
             "digest": generation.digest,
             **({"back_to": to.number} if to else {}),
+            **({"overwrites": row.overwrites} if row.overwrites else {}),
         },
     )
     nudge(TASK, row.pk)

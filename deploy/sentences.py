@@ -31,6 +31,10 @@ PROBLEMS: Mapping[str, Text] = {
         "Something else changed the server in the meantime. Look at the difference again, then put "
         "it live."
     ),
+    "drifted": _(
+        "Files on the server itself were changed since somebody looked at them: %(detail)s. "
+        "Nothing was touched. Look at what differs, then put it live."
+    ),
     "busy": _("The server is busy with another request. Try again in a minute."),
     "accounts": _("The accounts could not be copied to the server: %(detail)s"),
     "host_error": _("The server's helper refused: %(detail)s"),

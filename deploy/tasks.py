@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from deploy import accounts_push, carriage, erasing, placement, turns, usage
+from deploy import accounts_push, carriage, drift, erasing, placement, turns, usage
 
 
 @shared_task(name="deploy.carry_out", ignore_result=True)
@@ -29,6 +29,11 @@ def host_job(pk: int) -> None:
 @shared_task(name="deploy.collect_usage", ignore_result=True)
 def collect_usage(pk: int) -> None:
     usage.collect(pk)
+
+
+@shared_task(name="deploy.look", ignore_result=True)
+def look(pk: int) -> None:
+    drift.look_again(pk)
 
 
 @shared_task(name="deploy.place_domain", ignore_result=True)

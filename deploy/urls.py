@@ -1,6 +1,6 @@
 from django.urls import path
 
-from deploy import fragments, views, views_enrol, views_rollout
+from deploy import fragments, views, views_drift, views_enrol, views_rollout
 
 app_name = "deploy"
 urlpatterns = [
@@ -23,6 +23,10 @@ urlpatterns = [
     path("<int:pk>/remove/", views_enrol.remove, name="remove"),
     path("<int:pk>/accounts/go-on/", views.accounts_go_on, name="accounts_go_on"),
     path("<int:pk>/domains/", views.place_domains, name="place_domains"),
+    path("<int:pk>/drift/", views_drift.drifted, name="drift"),
+    path("<int:pk>/drift/progress/", views_drift.progress, name="drift_progress"),
+    path("<int:pk>/drift/leave/", views_drift.leave, name="drift_leave"),
+    path("<int:pk>/drift/take-over/", views_drift.take_over, name="drift_take_over"),
     path("<int:pk>/plan/", views_rollout.plan, name="plan"),
     path("<int:pk>/put-live/", views_rollout.put_live, name="put_live"),
     path("<int:pk>/generations/", views_rollout.generations, name="generations"),

@@ -22,6 +22,7 @@ from deploy import (
     certificates,
     changes,
     configure,
+    drift,
     placement,
     rollout,
     sentences,
@@ -46,7 +47,9 @@ def hosts(request: HttpRequest) -> HttpResponse:
     waiting = {each.host.pk: each for each in changes.pending(h for h in rows if h.is_ready)}
     live = rollout.live_numbers(rows)
     context = {
-        "rows": [(row, live.get(row.pk), waiting.get(row.pk)) for row in rows],
+        "rows": [
+            (row, live.get(row.pk), waiting.get(row.pk), drift.unsettled(row)) for row in rows
+        ],
         "unplaced": placement.unplaced(),
     }
     return render(request, "deploy/hosts.html", context)
@@ -86,6 +89,7 @@ def host_context(row: Host) -> dict[str, Any]:
         "now": now,
         "live": live,
         "facts": row.facts,
+        "drift": drift.unsettled(row),
         "reported": row.reported(),
         "problem": sentences.problem(row.problem, row.problem_detail),
         "warnings": warnings_of(row),

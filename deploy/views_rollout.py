@@ -13,28 +13,14 @@ from django.views.decorators.http import require_GET, require_POST
 from core.access import requires
 from core.errors import Refusal
 from core.paging import page_of
-from deploy import changes, sentences, states
+from deploy import changes, comparing, sentences, states
 from deploy import plan as planning
 from deploy import rollout as rollouts
 from deploy.models import Generation, Host, HostRollout, Rollout, RolloutStep
 from deploy.views import found
+from deploy.views_drift import diff_lines, parts_of
 
 PHASES = (states.STAGING, states.VALIDATING, states.SWITCHING, states.PROBING)
-
-
-@dataclass(frozen=True)
-class DiffLine:
-    text: str
-    kind: str
-
-
-def diff_lines(text: str) -> list[DiffLine]:
-    """Lines of a unified diff with the classes of the stylesheet."""
-    kinds = {"+": "add", "-": "del", "@": "hunk"}
-    return [
-        DiffLine(line, "hunk" if line.startswith(("+++", "---")) else kinds.get(line[:1], ""))
-        for line in text.splitlines()
-    ]
 
 
 @require_GET
@@ -61,6 +47,21 @@ def plan_context(host: Host, preview: rollouts.Preview) -> dict[str, Any]:
         "probes": [(sentences.PORTS[p.protocol], sentences.KINDS[p.kind]) for p in made.probes]
         if made
         else [],
+        **overwritten(host, preview),
+    }
+
+
+def overwritten(host: Host, preview: rollouts.Preview) -> dict[str, Any]:
+    """The changed files with what is in them, and the mark that says that somebody saw them:
+    none while the page cannot show one as it is."""
+    known = host.reported()
+    shown = comparing.shown(host, preview.live)
+    seen = {file.row.path: file.row.mark for file in shown}
+    unseen = [path for path, mark in known.drifted.items() if seen.get(path) != mark]
+    return {
+        "drifted": parts_of(shown),
+        "unseen": unseen,
+        "overwrite": "" if unseen else known.drift_mark,
     }
 
 
@@ -82,6 +83,7 @@ def put_live(request: HttpRequest, pk: int) -> HttpResponse:
             at=timezone.now(),
             reason=request.POST.get("reason", "")[:200],
             even_if_same=request.POST.get("even_if_same") == "yes",
+            overwrite=request.POST.getlist("overwrite"),
         )
     except Refusal as refusal:
         messages.error(request, refusal.sentence)
@@ -158,6 +160,7 @@ def host_part(row: HostRollout) -> dict[str, Any]:
         "kind": sentences.STATE_KINDS[row.state],
         "lines": lines_of(row),
         "problem": sentences.problem(row.problem, row.problem_detail),
+        "overwritten": sorted(row.overwrites),
         "next": sentences.WHAT_NEXT.get(row.state, ""),
         "served": [
             (sentences.PORTS[proof["protocol"]], proof["fingerprint"], proof["evidence"])
@@ -201,7 +204,9 @@ def generation(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     row = get_object_or_404(Generation, host=host, number=number)
     preview = rollouts.preview(host, to=row)
     context = plan_context(host, preview) | {"generation": row}
-    context["may_go_back"] = row.state == Generation.KEPT and not preview.objections
+    context["may_go_back"] = (
+        row.state == Generation.KEPT and not preview.objections and not context["unseen"]
+    )
     return render(request, "deploy/generation.html", context)
 
 
@@ -211,7 +216,13 @@ def go_back(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     host = found(pk)
     row = get_object_or_404(Generation, host=host, number=number)
     try:
-        made = rollouts.request(hosts=[host], to=row, by=request.user, at=timezone.now())
+        made = rollouts.request(
+            hosts=[host],
+            to=row,
+            by=request.user,
+            at=timezone.now(),
+            overwrite=request.POST.getlist("overwrite"),
+        )
     except Refusal as refusal:
         messages.error(request, refusal.sentence)
         return redirect(reverse("deploy:generation", args=[pk, number]))

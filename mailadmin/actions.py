@@ -102,6 +102,8 @@ WORDS = {
     "deploy.accounts.forced": _("Accounts sent in spite of a warning"),
     "deploy.certificate.chosen": _("Certificate chosen for a host"),
     "deploy.certificate.requested": _("Host certificate asked for"),
+    "deploy.drift.left": _("File changed on a host left as it is"),
+    "deploy.drift.taken_over": _("Changes made on a host taken over into its own lines"),
     "deploy.host.added": _("Host added"),
     "deploy.host.changed": _("Host settings changed"),
     "deploy.host.key_pinned": _("Host key confirmed"),

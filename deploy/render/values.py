@@ -13,6 +13,7 @@ A snapshot is kept beside the generation it was rendered to, as JSON:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -65,6 +66,7 @@ class Snapshot:
 class Facts:
     """What `hostctl facts` reports, reduced to what a plan depends on.
 
+    `drift_marks` says of each path of `drift` what is there: another mark, another content.
     `generation` is None on a host that was never deployed to and 0 after leaving the console.
     """
 
@@ -76,11 +78,14 @@ class Facts:
     bridge_running: bool = False
     fqdn_ok: bool = True
     drift: tuple[str, ...] = ()
+    drift_marks: tuple[str, ...] = ()
 
     @classmethod
     def from_report(cls, report: Mapping[str, Any]) -> Facts:
         """The facts in hostctl's result; what is missing there counts as not running."""
         services = report.get("services") or {}
+        drift = tuple(str(path) for path in report.get("drift") or ())
+        marks = report.get("drift_marks") or {}
 
         def running(name: str) -> bool:
             return bool((services.get(name) or {}).get("running"))
@@ -93,8 +98,22 @@ class Facts:
             dovecot_running=running("dovecot"),
             bridge_running=running("bridge"),
             fqdn_ok=bool(report.get("fqdn_ok", True)),
-            drift=tuple(str(path) for path in report.get("drift") or ()),
+            drift=drift,
+            drift_marks=tuple(str(marks.get(path, "")) for path in drift),
         )
+
+    @property
+    def drifted(self) -> dict[str, str]:
+        """Path to mark."""
+        return dict(zip(self.drift, self.drift_marks, strict=False))
+
+    @property
+    def drift_mark(self) -> str:
+        """All of it in one: who names it has seen exactly this.  Empty where nothing drifted."""
+        if not self.drift:
+            return ""
+        said = "\0".join(f"{path}\0{mark}" for path, mark in sorted(self.drifted.items()))
+        return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
 
     @property
     def dovecot_branch(self) -> str:

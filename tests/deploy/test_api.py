@@ -19,6 +19,7 @@ CALLS = [
     ("get", "/hosts", READ),
     ("get", f"/hosts/{NAME}", READ),
     ("get", f"/hosts/{NAME}/plan", READ),
+    ("get", f"/hosts/{NAME}/drift", READ),
     ("post", "/rollouts", WRITE),
     ("get", "/rollouts/1", READ),
 ]

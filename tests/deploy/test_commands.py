@@ -23,6 +23,7 @@ from tests.terminal import CHECKOUT, Terminal, on_sqlite, started
 
 pytestmark = on_sqlite
 NAME, OTHER = "mail3.example.test", "mail5.example.test"
+DEPLOY = ("deploy", NAME, "--yes", "--overwrite")
 WAITING = (
     "SELECT s.id FROM deploy_rolloutstep s JOIN deploy_hostrollout r ON r.id = s.host_rollout_id"
     " WHERE r.state = 'staging' AND s.name = 'wait'"
@@ -131,7 +132,7 @@ def test_the_plan_is_the_api_s(terminal: Terminal) -> None:
     plan = terminal.does("plan", NAME.upper())
     assert set(plan) == {
         *("host", "may_go", "objections", "changes"),
-        *("files", "services", "seconds_refused", "drift"),
+        *("files", "services", "seconds_refused", "drift", "drift_mark"),
     }
     assert plan["may_go"] and plan["changes"] == ["first configuration"]
     assert plan["services"]["sendmail"] == "start" and plan["drift"] == ["/etc/mail/sendmail.cf"]
@@ -160,19 +161,26 @@ def test_nothing_is_put_live_that_nobody_said_yes_to(terminal: Terminal) -> None
     assert status == 1 and rollouts(terminal) == before + 1
 
 
+def test_what_was_changed_there_is_not_overwritten_by_a_yes_alone(terminal: Terminal) -> None:
+    before = rollouts(terminal)
+    said = terminal.refuses("drifted", "deploy", NAME, "--yes")
+    assert "/etc/mail/sendmail.cf" in said
+    assert rollouts(terminal) == before
+
+
 def test_a_host_that_does_not_answer_is_waited_for(terminal: Terminal) -> None:
-    answer = terminal.run("deploy", NAME, "--yes", "--wait", "1", "--json")
+    answer = terminal.run(*DEPLOY, "--wait", "1", "--json")
     assert answer.status == 1 and answer.json["code"] == "not_in_time"
     (host,) = answer.json["hosts"]
     assert (host["host"], host["state"]) == (NAME, "staging")
     assert host["steps"][-1]["name"] == "wait"
-    terminal.refuses("under_way", "deploy", NAME, "--yes")
+    terminal.refuses("under_way", *DEPLOY)
     by = "SELECT DISTINCT actor_name FROM core_auditevent WHERE action = 'deploy.rollout.requested'"
     assert ("console",) in terminal.sql(by)
 
 
 def test_several_hosts_go_at_once_and_each_one_once(terminal: Terminal) -> None:
-    argv = ("deploy", NAME, OTHER, NAME, "--yes", "--wait", "1")
+    argv = ("deploy", NAME, OTHER, NAME, "--yes", "--overwrite", "--wait", "1")
     answer = terminal.run(*argv, "--json")
     assert [each["host"] for each in answer.json["hosts"]] == [NAME, OTHER]
     assert {each["state"] for each in answer.json["hosts"]} == {"staging"}
@@ -184,7 +192,15 @@ def test_several_hosts_go_at_once_and_each_one_once(terminal: Terminal) -> None:
 
 def test_an_interrupted_command_says_that_it_goes_on(terminal: Terminal) -> None:
     process = subprocess.Popen(
-        [sys.executable, str(CHECKOUT / "manage.py"), "deploy", NAME, "--yes", "--json"],
+        [
+            sys.executable,
+            str(CHECKOUT / "manage.py"),
+            "deploy",
+            NAME,
+            "--yes",
+            "--overwrite",
+            "--json",
+        ],
         env=environment(terminal),
         stdout=subprocess.PIPE,
         text=True,
@@ -207,8 +223,9 @@ def test_finer_steps_come_before_what_they_are_part_of() -> None:
 
 def test_a_proof_needs_a_generation_and_the_keys(terminal: Terminal) -> None:
     assert "nothing to prove" in terminal.refuses("nothing_live", "probe", OTHER)
-    terminal.run("deploy", OTHER, "--yes", "--wait", "0.5")
-    assert "already" in terminal.refuses("under_way", "rollback", OTHER, "--to", kept(terminal))
+    terminal.run("deploy", OTHER, "--yes", "--overwrite", "--wait", "0.5")
+    argv = ("rollback", OTHER, "--to", kept(terminal), "--overwrite")
+    assert "already" in terminal.refuses("under_way", *argv)
     refused(terminal)
     terminal.sql("UPDATE deploy_generation SET state = 'live' WHERE state = 'kept'")
     terminal.refuses("keys_not_held", "probe", OTHER, **without_keys(terminal))
@@ -228,7 +245,7 @@ def kept(terminal: Terminal) -> str:
 
 
 def test_without_the_keys_it_waits_for_a_running_console(terminal: Terminal) -> None:
-    argv = ("deploy", NAME, "--yes", "--wait", "0.5", "--json")
+    argv = (*DEPLOY, "--wait", "0.5", "--json")
     answer = terminal.run(*argv, **without_keys(terminal))
     assert answer.status == 1 and answer.json["code"] == "keys_not_held"
     assert answer.json["hosts"][0]["state"] == "planned"

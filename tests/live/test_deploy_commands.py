@@ -109,6 +109,11 @@ def test_what_was_changed_there_is_named(console: Console) -> None:
     asked = terminal.run("drift", NAME, "--exit-code")
     assert asked.status == 2 and file in asked.out
     assert terminal.does("plan", "practice")["drift"] == [file]
+    assert "+dnl by hand" in terminal.run("drift", NAME, "--diff").out
+    assert file in terminal.refuses("drifted", "deploy", NAME, "--yes")
+    (host,) = terminal.does("deploy", NAME, "--yes", "--overwrite")["hosts"]
+    assert host["state"] == "confirmed"
+    assert terminal.does("drift", NAME)["drift"] == []
 
 
 def test_what_a_running_console_took_is_followed(console: Console) -> None:

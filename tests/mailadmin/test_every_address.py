@@ -89,6 +89,7 @@ CALLS = {
     "POST /flags/{pk}/exempt": "accounts.manage",
     "GET /hosts": "deploy.view",
     "GET /hosts/{name}": "deploy.view",
+    "GET /hosts/{name}/drift": "deploy.view",
     "GET /hosts/{name}/plan": "deploy.view",
     "POST /imports": "accounts.domains",
     "GET /imports/{pk}": "accounts.domains",

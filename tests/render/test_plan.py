@@ -22,6 +22,9 @@ ON_TRIXIE = replace(RUNNING, dovecot_version="2.4.1")
 LIVE = render(snapshot("plain"))
 
 
+GENERATION = "/var/lib/mailadmin/generations/4"
+
+
 def with_file(path: str, content: bytes) -> Bundle:
     return Bundle({**LIVE.files, path: content})
 
@@ -242,3 +245,27 @@ def test_no_field_of_a_host_changes_in_silence():
     for name, value in other.items():
         changed = replace(snapshot("plain").host, **{name: value})
         assert planning.describe(snapshot("plain"), replace(snapshot("plain"), host=changed))
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/etc/mail/sendmail.cf", "reload unchanged unchanged"),
+        ("/etc/sasl2/Sendmail.conf", "restart unchanged unchanged"),
+        ("/etc/dovecot/dovecot.conf", "unchanged reload unchanged"),
+        ("GENERATION/sendmail/sendmail.cf", "reload unchanged unchanged"),
+        ("GENERATION/dovecot/dovecot23.conf", "unchanged reload unchanged"),
+        (
+            "GENERATION/dovecot/dovecot24.conf",
+            "unchanged unchanged unchanged",
+        ),
+        ("GENERATION/tls/key.pem", "reload reload unchanged"),
+        ("/somewhere/else", "unchanged unchanged unchanged"),
+    ],
+)
+def test_what_was_changed_there_is_taken_out_of_the_daemon_again(path, told):
+    made = planning.plan(
+        replace(RUNNING, drift=(path.replace("GENERATION", GENERATION),)), LIVE, LIVE
+    )
+    assert " ".join(made.services.values()) == told
+    assert not made.is_empty

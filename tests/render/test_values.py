@@ -54,3 +54,17 @@ def test_facts_are_read_from_the_helpers_report():
 )
 def test_a_version_belongs_to_a_branch_we_render_for(version, branch):
     assert Facts(dovecot_version=version).dovecot_branch == branch
+
+
+def test_the_mark_of_all_drift_changes_with_any_of_it():
+    report = {"drift": ["/b", "/a"], "drift_marks": {"/a": "1", "/b": "2"}}
+    facts = Facts.from_report(report)
+    assert facts.drifted == {"/a": "1", "/b": "2"}
+    others = [
+        {},
+        {"drift": ["/a"], "drift_marks": {"/a": "1"}},
+        {"drift": ["/a", "/b"], "drift_marks": {"/a": "1", "/b": "3"}},
+        {"drift": ["/a", "/b"]},
+    ]
+    marks = {Facts.from_report(each).drift_mark for each in others}
+    assert len(marks) == 4 and "" in marks and facts.drift_mark not in marks

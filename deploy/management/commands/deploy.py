@@ -28,6 +28,11 @@ what would change and asks.
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("hosts", metavar="HOST", nargs="+", help="full names, or: practice")
         parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument(
+            "--overwrite",
+            action="store_true",
+            help="with --yes: also what was changed on the hosts themselves (see drift --diff)",
+        )
         parser.add_argument("--again", action="store_true", help="also where nothing differs")
         parser.add_argument("--reason", default="", metavar="R", help="kept with the generation")
 
@@ -47,12 +52,14 @@ what would change and asks.
                 self.tell(line)
         elif not self.agreed(_("Put it live?"), lines, otherwise=nobody):
             raise Refused("declined", _("Nothing was put live."))
+        seen = options["overwrite"] or not options["yes"]
         made = rollout.request(
             hosts=[each.host for each in going],
             by=self.by,
             at=self.now,
             reason=options["reason"][:200],
             even_if_same=options["again"],
+            overwrite=[each.host.reported().drift_mark for each in going] if seen else (),
         )
         return self.followed(made, others)
 

@@ -27,6 +27,11 @@ Accounts are in no generation and stay as they are. The generations are on the h
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("host", metavar="HOST", help="its full name, or: practice")
         parser.add_argument("--to", type=int, required=True, metavar="N", help="the generation")
+        parser.add_argument(
+            "--overwrite",
+            action="store_true",
+            help="also what was changed on the host itself (see drift --diff)",
+        )
 
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
         host = host_named(options["host"])
@@ -39,7 +44,13 @@ Accounts are in no generation and stay as they are. The generations are on the h
         wanted = kept(host, options["to"])
         preview = rollout.preview(host, to=wanted)
         try:
-            made = rollout.request(hosts=[host], to=wanted, by=self.by, at=self.now)
+            made = rollout.request(
+                hosts=[host],
+                to=wanted,
+                by=self.by,
+                at=self.now,
+                overwrite=[host.reported().drift_mark] if options["overwrite"] else (),
+            )
         except rollout.NothingToDo as same:
             self.same = same.sentence
             return {"confirmed": True, "rollout": None, "hosts": [unchanged(host, live)]}
