@@ -34,6 +34,7 @@ class AccountsWorld:
     temporary: Any
     forgotten: Any
     alias: Any
+    everything: Any
     domain: Any
     dry_run: Any
     imported: Any
@@ -66,6 +67,7 @@ class AccountsWorld:
             "aliases-nothing": "/accounts/aliases/?q=nobody",
             "alias-new": "/accounts/aliases/new/",
             "alias-edit": f"/accounts/aliases/{self.alias.pk}/edit/",
+            "catch-all-edit": f"/accounts/aliases/{self.everything.pk}/edit/",
             "domains": "/accounts/domains/",
             "domain": f"/accounts/domains/{home}/",
             "domain-edit": f"/accounts/domains/{home}/edit/",
@@ -113,10 +115,17 @@ def build(world: World) -> AccountsWorld:
         targets=["mei@example.test", "partner@elsewhere.test", f"{NAMED_LONG}@example.test"],
         expires_at=now + timedelta(days=40),
     )  # fmt: skip
+    everything = aliases.create(
+        domain=domain, local_part="*", targets=["partner@elsewhere.test"], by=owner, at=now
+    )
+    for box, used in ((guest, 1300), (forgotten, 96), (world.suspended, 101)):
+        Mailbox.objects.filter(pk=box.pk).update(
+            quota_mb=5120 if used > 1000 else 100, used_bytes=used * 1024 * 1024, used_at=now
+        )
     _invitation, secret = invitations.invite(mailbox=guest, by=owner, at=now)
     dry_run = imported(owner, now, dry_run=True)
     return AccountsWorld(
-        world, leaving, gone, guest, forgotten, alias, Domain.objects.get(pk=domain.pk),
+        world, leaving, gone, guest, forgotten, alias, everything, Domain.objects.get(pk=domain.pk),
         dry_run, imported(owner, now, dry_run=False), secret,
     )  # fmt: skip
 
