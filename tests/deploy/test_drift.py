@@ -10,9 +10,10 @@ import pytest
 from django.urls import reverse
 
 from core.models import AuditEvent
-from deploy import carriage, comparing, drift, rollout, turns
+from deploy import carriage, comparing, configure, drift, rollout, snapshot, turns
 from deploy.hostctl import paths
 from deploy.models import DriftedFile, Generation, Host, HostJob, HostRollout
+from deploy.render import lines
 from deploy.transport import Unreachable
 from tests.deploy.conftest import FACTS, ScriptedHelper, current, refusal
 from tests.deploy.test_api import NAME, READ, WRITE, call
@@ -422,3 +423,29 @@ def test_by_api(owner, changed, sent_nudges) -> None:
     body = {"hosts": [NAME], "overwrite": [answer["mark"]]}
     assert call(owner, WRITE, "post", "/rollouts", body).status_code == 202
     assert json.dumps(HostRollout.objects.open().get().overwrites) == json.dumps({CONF: "aa" * 32})
+
+
+# Own lines stay
+
+
+def test_own_lines_survive_an_upgrade_of_the_console(deployed, owner, now, monkeypatch) -> None:
+    """A release that writes all files differently, and a rollout of it."""
+    own = "mail_max_userip_connections = 20\n"
+    configure.change_snippets(
+        host=deployed, sendmail="define(`confTO_IDENT', `5s')dnl", dovecot=own, by=owner, at=now
+    )
+    written, filled = snapshot.rendered, lines.fill
+
+    def newer(template: str, **values: str) -> bytes:
+        return b"# written by a newer release\n" + filled(template, **values)
+
+    monkeypatch.setattr(lines, "fill", newer)
+    monkeypatch.setattr(snapshot, "rendered", written.__wrapped__)
+    row = rollout.request(hosts=[deployed], by=owner, at=now).hosts.get()
+    files = row.generation.bundle().files
+    for name in ("dovecot/dovecot23.conf", "dovecot/dovecot24.conf"):
+        text = files[name].decode()
+        assert text.startswith("# written by a newer release") and text.rstrip().endswith(
+            own.strip()
+        )
+    assert b"define(`confTO_IDENT', `5s')dnl\ndivert(0)" in files["sendmail/sendmail.mc"]

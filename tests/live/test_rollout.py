@@ -301,17 +301,6 @@ def test_a_daemon_that_can_never_start_again_is_not_called_rolled_back(live: Con
     assert Generation.objects.live().get().number == 1
 
 
-def test_what_was_changed_on_the_host_itself_is_shown_before_it_is_overwritten(
-    live: Console, signed_in
-) -> None:
-    path = "/var/lib/mailadmin/generations/1/sendmail/sendmail.mc"
-    live.machine.run(["sh", "-c", f"echo 'dnl by hand' >> {path}"])
-    helpers.note_reached(live.host, live.facts(), at=timezone.now())
-    change_something(live)
-    page = signed_in.get(f"/hosts/{live.host.pk}/plan/").content.decode()
-    assert path in page
-
-
 # A suspended account
 
 
