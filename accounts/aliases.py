@@ -19,6 +19,7 @@ from accounts.lifecycle import check_expiry, check_free, check_local_part
 from accounts.models import Alias, Change, Domain
 from accounts.protection import check_address
 from accounts.refusals import AddressTaken, DomainGone, EditedMeanwhile, TargetRefused
+from accounts.rules import said
 from accounts.tell import tell_host
 from core import audit
 from core.errors import Refusal
@@ -106,7 +107,7 @@ def create(
                     local_part=local,
                     address=address,
                     targets=checked,
-                    note=note.strip(),
+                    note=said(note, "note", lines=True),
                     expires_at=expires_at,
                     created_at=at,
                 )
@@ -138,7 +139,11 @@ def edit(
     """
     check_address(alias.address, by)
     checked = check_targets(targets)
-    new: dict[str, Any] = {"targets": checked, "note": note.strip(), "expires_at": expires_at}
+    new: dict[str, Any] = {
+        "targets": checked,
+        "note": said(note, "note", lines=True),
+        "expires_at": expires_at,
+    }
     with transaction.atomic():
         _lock_domains()
         row = _locked(alias.pk)

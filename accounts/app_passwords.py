@@ -24,6 +24,7 @@ from accounts.models import AppPassword, Mailbox
 from accounts.models.app_passwords import AppPasswordQuerySet
 from accounts.protection import check_not_protected
 from accounts.refusals import NotInState
+from accounts.rules import said
 from core import audit
 from core.errors import Refusal
 from core.models import Operator
@@ -81,7 +82,8 @@ def create(
     """The row and its secret. NameMissing, ScopeMissing, ExpiryRefused, NotInState unless the
     account is active, TooMany, MailboxProtected."""
     check_not_protected(mailbox, by)
-    if not name.strip():
+    label = said(name, "name")
+    if not label:
         raise NameMissing
     if not (imap or pop3 or sending):
         raise ScopeMissing
@@ -99,7 +101,7 @@ def create(
             raise TooMany(row)
         made = AppPassword.objects.create(
             mailbox=row,
-            name=name.strip(),
+            name=label,
             selector=selector,
             password=hashed,
             imap=imap,

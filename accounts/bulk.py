@@ -18,6 +18,7 @@ from django.db.models import F
 from accounts import closing, states
 from accounts.models import Change, ChangeKind, Invitation, Mailbox
 from accounts.protection import without_protected
+from accounts.rules import said
 from accounts.tell import tell_host
 from core import audit
 from core.models import Operator
@@ -51,8 +52,8 @@ def suspend(
         mailboxes,
         at=at,
         by=by,
-        detail={"reason": reason.strip(), "refuses_mail": refuses_mail},
-        state_reason=reason.strip(),
+        detail={"reason": said(reason, "reason"), "refuses_mail": refuses_mail},
+        state_reason=said(reason, "reason"),
         refuses_mail=refuses_mail,
     )
 
@@ -76,8 +77,8 @@ def close(
         mailboxes,
         at=at,
         by=by,
-        detail={"reason": reason.strip(), "kept_until": kept_until.isoformat()},
-        state_reason=reason.strip(),
+        detail={"reason": said(reason, "reason"), "kept_until": kept_until.isoformat()},
+        state_reason=said(reason, "reason"),
         refuses_mail=False,
         kept_until=kept_until,
     )

@@ -32,6 +32,7 @@ from accounts.models import (
 )
 from accounts.protection import check_not_protected
 from accounts.refusals import NotInState
+from accounts.rules import said
 from accounts.tell import ask_to_erase, tell_host
 from core import audit
 from core.errors import Refusal
@@ -138,7 +139,7 @@ def close(
             row,
             state=states.BY_VERB["close"].target,
             state_since=at,
-            state_reason=reason.strip(),
+            state_reason=said(reason, "reason"),
             refuses_mail=False,
             kept_until=kept_until,
         )

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from accounts import addresses
 from accounts.models import Alias, Change, ChangeKind, Domain, Mailbox, PasswordRule
 from accounts.refusals import DomainGone, DomainRefused, EditedMeanwhile, SeveralRefused
-from accounts.rules import MOST_QUOTA_MB
+from accounts.rules import MOST_QUOTA_MB, said
 from accounts.tell import ask_for_host, tell_host
 from core import audit, operators
 from core.errors import Refusal
@@ -109,14 +109,16 @@ RANGES = {
 def create(
     *, name: str, host: str = "", note: str = "", by: Operator | None, at: datetime.datetime
 ) -> Domain:
-    """`host` is a host's uuid, or empty until `assign_host`. DomainRefused, DomainTaken."""
+    """`host` is a host's uuid, or empty until `assign_host`. DomainRefused, DomainTaken,
+    TextRefused."""
+    words = said(note, "note", lines=True)
     try:
         ascii_name = addresses.domain_name(name)
     except addresses.NotAnAddress as refused:
         raise DomainRefused(refused.reasons) from None
     try:
         with transaction.atomic():
-            domain = Domain.objects.create(name=ascii_name, host=host, note=note, created_at=at)
+            domain = Domain.objects.create(name=ascii_name, host=host, note=words, created_at=at)
             audit.record(
                 by=by,
                 at=at,
@@ -152,7 +154,7 @@ def edit(
     one any more. NumberRefused, DefaultAboveMost, RuleUnknown; SeveralRefused with all of them.
     """
     new: dict[str, Any] = {
-        "note": note.strip(),
+        "note": said(note, "note", lines=True),
         "most_mailboxes": most_mailboxes,
         "quota_mb": quota_mb,
         "most_quota_mb": most_quota_mb,

@@ -11,6 +11,7 @@ from accounts.models import Mailbox
 from accounts.models.mailboxes import EXPIRED, MailboxQuerySet
 from accounts.protection import check_not_protected
 from accounts.refusals import NotInState
+from accounts.rules import said
 from core import audit
 from core.models import Operator
 
@@ -48,7 +49,7 @@ def set_end(
         if row.state == states.ERASED:
             raise NotInState(_("This account was erased."))
         lifecycle.check_owner(row.owner_contact, expires_at)
-        reason = name_reason.strip() or row.name_reason
+        reason = said(name_reason, "name_reason") or row.name_reason
         lifecycle.check_name(row.local_part, reason, temporary=expires_at is not None)
         before = row.expires_at
         if (expires_at, reason) == (before, row.name_reason):

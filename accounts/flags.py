@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import staleness, states
 from accounts.models import Evidence, Flag, FlagKind, LastUse, Mailbox, WeaknessVerdict
 from accounts.models.flags import FlagQuerySet
+from accounts.rules import said
 from core import audit
 from core.errors import Refusal
 from core.models import Operator
@@ -92,7 +93,7 @@ def exempt(
             flag,
             exempt_at=at,
             exempt_until=until,
-            exempt_reason=reason.strip(),
+            exempt_reason=said(reason, "reason"),
             exempt_by=by,
             suspends_at=None,
         )

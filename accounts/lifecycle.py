@@ -25,7 +25,7 @@ from accounts.refusals import (
     NotInState,
     SeveralRefused,
 )
-from accounts.rules import check_password, check_quota, check_room, quota_for
+from accounts.rules import all_said, check_password, check_quota, check_room, quota_for, said
 from accounts.tell import tell_host
 from core import audit
 from core.errors import Refusal
@@ -99,14 +99,18 @@ def create(
     at: datetime.datetime,
 ) -> Mailbox:
     """A new, active mailbox. AddressRefused, AddressTaken, NameNeedsReason, PasswordRefused,
-    QuotaRefused, DomainFull, ExpiryRefused or OwnerMissing; MailboxRefused with all of them when
-    there are several. MailboxProtected.
+    QuotaRefused, DomainFull, ExpiryRefused, OwnerMissing or TextRefused; MailboxRefused with all
+    of them when there are several. MailboxProtected.
 
     With `password` None nobody can log in until its owner sets one (`accounts.invitations`).
     `expires_at` makes it a temporary one. `reuse_reason` says why the address of an erased account
     is handed on before `HANDED_ON_AFTER`.
     """
-    found = problems(
+    words, found = all_said(
+        display_name=display_name, owner_contact=owner_contact, note=note,
+        name_reason=name_reason, reuse_reason=reuse_reason,
+    )  # fmt: skip
+    found += problems(
         domain=domain,
         local_part=local_part,
         password=password,
@@ -140,11 +144,11 @@ def create(
                     domain=home,
                     local_part=local,
                     address=address,
-                    display_name=display_name.strip(),
-                    owner_contact=owner_contact.strip(),
-                    note=note.strip(),
+                    display_name=words["display_name"],
+                    owner_contact=words["owner_contact"],
+                    note=words["note"],
                     quota_mb=quota_mb,
-                    name_reason=name_reason.strip(),
+                    name_reason=words["name_reason"],
                     expires_at=expires_at,
                     password=hashed,
                     password_set_at=at,
@@ -161,8 +165,8 @@ def create(
             detail["name_reason"] = mailbox.name_reason
         if expires_at:
             detail["expires_at"] = expires_at.isoformat()
-        if reuse_reason.strip():
-            detail["reuse_reason"] = reuse_reason.strip()
+        if words["reuse_reason"]:
+            detail["reuse_reason"] = words["reuse_reason"]
         audit.record(
             by=by, at=at, action="accounts.mailbox.created", subject=address, detail=detail
         )
@@ -222,11 +226,12 @@ def edit(
     at: datetime.datetime,
 ) -> Mailbox:
     """Change what is said about a mailbox, and its quota. `revision` is the one that the operator
-    saw: EditedMeanwhile when it is not the present one any more. QuotaRefused, MailboxProtected."""
+    saw: EditedMeanwhile when it is not the present one any more. QuotaRefused, TextRefused,
+    MailboxProtected."""
     new: dict[str, Any] = {
-        "display_name": display_name.strip(),
-        "owner_contact": owner_contact.strip(),
-        "note": note.strip(),
+        "display_name": said(display_name, "display_name"),
+        "owner_contact": said(owner_contact, "owner_contact"),
+        "note": said(note, "note", lines=True),
         "quota_mb": quota_mb,
     }
     with transaction.atomic():
@@ -306,7 +311,7 @@ def suspend(
             row,
             state=states.BY_VERB["suspend"].target,
             state_since=at,
-            state_reason=reason.strip(),
+            state_reason=said(reason, "reason"),
             refuses_mail=refuses_mail,
         )
         audit.record(

@@ -198,7 +198,7 @@ def _row(line: int, cells: dict[str, str], domains: dict[str, str | list[Reason]
         text = _unprefixed(cells.get(name, "").strip())
         if not text:
             continue
-        if _controls(text, but="\r\n\t" if name == "note" else ""):
+        if holds_controls(text, but="\r\n\t" if name == "note" else ""):
             reasons.append(Reason("row_control", {"column": name}))
         elif len(text) > most:
             reasons.append(Reason("row_long", {"column": name, "most": most}))
@@ -277,7 +277,8 @@ def _unprefixed(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
 
 
-def _controls(text: str, *, but: str = "") -> bool:
+def holds_controls(text: str, *, but: str = "") -> bool:
+    """Whether a character of Unicode's Cc is in it, other than those in `but`."""
     return not text.isprintable() and any(
         unicodedata.category(each) == "Cc" and each not in but for each in text
     )
@@ -331,7 +332,7 @@ def _user(row: Row, fields: list[str], hashed: str | None, domain: str) -> Row:
     except addresses.NotAnAddress as refused:
         reasons += refused.reasons
     name = fields[4].split(",")[0].replace("&", fields[0].capitalize()).strip()
-    if name and not _controls(name):
+    if name and not holds_controls(name):
         row["display_name"] = name[: LONGEST["display_name"]]
     if hashed is None:
         reasons.append(Reason("shadow_missing"))

@@ -40,6 +40,17 @@ class SeveralRefused(Refusal):
         self.refusals = tuple(refusals)
 
 
+class TextRefused(Refusal):
+    """A control character in words that somebody typed: it would break a list, a log or a terminal,
+    and a database may not take it."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            _("There is a control character in these words: type them anew, do not paste them.")
+        )
+        self.field = field
+
+
 class AddressRefused(ReasonsRefusal):
     """The name before the @ is not one that this console makes."""
 

@@ -6,7 +6,8 @@ from django.utils.translation import ngettext
 from accounts import breached, passwords
 from accounts.common import common_passwords
 from accounts.models import Domain, Mailbox, PasswordRule
-from accounts.refusals import ReasonsRefusal
+from accounts.reading import holds_controls
+from accounts.refusals import ReasonsRefusal, TextRefused
 from core.errors import Refusal
 
 MOST_QUOTA_MB = 16 * 1024 * 1024  # 16 TiB, so that bytes stay far below 2**63 on the host
@@ -86,6 +87,27 @@ def check_password(password: str, *, local: str, domain: Domain, display_name: s
     verdict = judge_password(password, local=local, domain=domain, display_name=display_name)
     if not verdict.accepted:
         raise PasswordRefused(verdict.reasons)
+
+
+def said(text: str, field: str, *, lines: bool = False) -> str:
+    """Words as they are stored, without spaces at their ends. TextRefused when a control character
+    is among them; `lines` lets the ends of lines and tabs through."""
+    words = text.strip()
+    if holds_controls(words, but="\r\n\t" if lines else ""):
+        raise TextRefused(field)
+    return words
+
+
+def all_said(**typed: str) -> tuple[dict[str, str], list[Refusal]]:
+    """`said` of each field, and what is wrong with the others. Only a note has several lines."""
+    words: dict[str, str] = {}
+    refused: list[Refusal] = []
+    for field, text in typed.items():
+        try:
+            words[field] = said(text, field, lines=field == "note")
+        except TextRefused as refusal:
+            refused.append(refusal)
+    return words, refused
 
 
 def quota_for(domain: Domain, quota_mb: int | None) -> int | None:

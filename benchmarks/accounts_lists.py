@@ -12,6 +12,7 @@ keys. Modoboa at as many is measured in the same run, if its scripts and what th
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import sys
@@ -284,6 +285,10 @@ def measured(count: int) -> Iterator[str]:
             f"{later.median / first.median:7.2f} {later.cpu / first.cpu:7.2f}"
         )
         yield from pages(owner)
+        yield f"load of the machine meanwhile: {os.getloadavg()[1]:.1f} (5 minutes)"
+    yield from ca_console.peer(
+        "modoboa", "Modoboa", ["setup.sh"], ["run.sh", str(count)], PEER_QUICK="1"
+    )
 
 
 def pages(owner: Any) -> Iterator[str]:

@@ -120,28 +120,34 @@ def one_signed(issuer: Any, at: datetime) -> Any:
 
 def djangoca(*arguments: str) -> Iterator[str]:
     """django-ca at the same work, in its own environment; a line says why when it cannot be."""
-    script = PEERS / "djangoca" / "run.sh"
-    if not script.is_file():
-        yield "django-ca: its scripts are not here (MAILADMIN_PEERS names their folder)"
+    return peer("djangoca", "django-ca", ["run.sh", *arguments])
+
+
+def peer(folder: str, name: str, *commands: list[str], **settings: str) -> Iterator[str]:
+    """What the scripts of a peer print, one command after the other; or why they cannot run."""
+    scripts = PEERS / folder
+    if not scripts.is_dir():
+        yield f"{name}: its scripts are not here (MAILADMIN_PEERS names their folder)"
         return
-    with tempfile.TemporaryDirectory(prefix="mailadmin-peer-") as folder:
-        kept = Path(os.environ.get("MAILADMIN_PEERS_CACHE") or folder)
+    with tempfile.TemporaryDirectory(prefix="mailadmin-peer-") as temporary:
+        kept = Path(os.environ.get("MAILADMIN_PEERS_CACHE") or temporary)
         environment = {
             key: value
             for key, value in os.environ.items()
             if not key.startswith(("DJANGO_", "MAILADMIN_", "PYTHON"))
         }
-        environment["XDG_CACHE_HOME"] = str(kept)
-        done = subprocess.run(
-            ["bash", str(script), *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        yield f"django-ca: not measured ({last[:200]})"
-        return
-    for line in done.stdout.splitlines():
-        yield f"django-ca: {line}"
+        environment.update(settings, XDG_CACHE_HOME=str(kept))
+        for script, *arguments in commands:
+            done = subprocess.run(
+                ["bash", str(scripts / script), *arguments],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+                yield f"{name}: not measured ({last[:200]})"
+                return
+            for line in done.stdout.splitlines():
+                yield f"{name}: {line}"

@@ -15,12 +15,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from accounts import bulk, protection
-from accounts.forms import SuspendForm
+from accounts.forms import SuspendForm, add_refusal
 from accounts.forms_closing import CloseForm
 from accounts.models import Mailbox
 from accounts.pages.mailboxes import _number, ours
 from core import roles
 from core.access import NotAllowed, requires
+from core.errors import Refusal
 
 BULK_AT_MOST = 500
 # verb → what does it, what it asks, and the permission it takes
@@ -51,7 +52,11 @@ def selected(request: HttpRequest) -> HttpResponse:
     form = asks(request.POST if request.POST.get("sure") else None)
     if request.POST.get("sure") and form.is_valid() and any(row.may(verb) for row in rows):
         chosen = [row.pk for row in rows]
-        done = act(mailboxes=chosen, **form.cleaned_data, by=request.user, at=timezone.now())
+        try:
+            done = act(mailboxes=chosen, **form.cleaned_data, by=request.user, at=timezone.now())
+        except Refusal as refusal:
+            add_refusal(form, refusal)
+            return ask(request, verb, rows, form, back)
         if done.changed:
             messages.success(request, _told(verb, done))
         if done.left_out:
