@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import addresses, closing, expiry
 from accounts.forms import add_refusal
 from accounts.forms_closing import CloseForm, EraseForm, ExpiryForm
-from accounts.pages.mailboxes import kept_from, ours, show_mailbox
+from accounts.pages.mailboxes import active_again, kept_from, ours, show_mailbox
 from core.access import requires
 from core.errors import Refusal
 
@@ -39,16 +39,7 @@ def close(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires("accounts.manage")
 def reopen(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(ours(request), pk=pk)
-    try:
-        closing.reopen(mailbox=row, by=request.user, at=timezone.now())
-    except Refusal as refusal:
-        messages.error(request, refusal.sentence)
-    else:
-        messages.success(
-            request, _("%(address)s is active again.") % {"address": row.unicode_address}
-        )
-    return redirect("accounts:mailbox", pk)
+    return active_again(request, pk, closing.reopen)
 
 
 @require_http_methods(["GET", "POST"])

@@ -3,6 +3,7 @@
 A view reads the form, makes one call of a verb, and shows the outcome or the refusal.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -315,9 +316,14 @@ def suspend(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @requires("accounts.manage")
 def resume(request: HttpRequest, pk: int) -> HttpResponse:
+    return active_again(request, pk, lifecycle.resume)
+
+
+def active_again(request: HttpRequest, pk: int, verb: Callable[..., object]) -> HttpResponse:
+    """Resume or open a mailbox again, and say so."""
     row = get_object_or_404(ours(request), pk=pk)
     try:
-        lifecycle.resume(mailbox=row, by=request.user, at=timezone.now())
+        verb(mailbox=row, by=request.user, at=timezone.now())
     except Refusal as refusal:
         messages.error(request, refusal.sentence)
     else:
