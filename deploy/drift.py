@@ -143,7 +143,8 @@ def _storable(text: object) -> str:
 
 def ask(*, host: Host, by: Operator | None, at: datetime) -> HostJob | None:
     """Have a worker look; None when that goes on, or was done just now."""
-    if not host.is_ready or (host.facts_at is not None and at - host.facts_at < JUST_NOW):
+    just_now = host.facts_at is not None and at - host.facts_at < JUST_NOW
+    if not host.is_ready or (just_now and not unread(host)):
         return None
     try:
         with transaction.atomic():
@@ -157,12 +158,21 @@ def ask(*, host: Host, by: Operator | None, at: datetime) -> HostJob | None:
 
 def unsettled(host: Host) -> list[str]:
     """The paths that nobody decided about yet, as the host last reported them."""
+    return _without(host, lambda row: row.is_settled)
+
+
+def unread(host: Host) -> list[str]:
+    """The paths of which the console does not know what is in them now."""
+    return _without(host, lambda row: True)
+
+
+def _without(host: Host, has: Callable[[DriftedFile], bool]) -> list[str]:
     drifted = host.reported().drifted
     if not drifted:
         return []
     rows = DriftedFile.objects.filter(host=host).defer("text", "deployed")
-    settled = {row.path: row.mark for row in rows if row.is_settled}
-    return [path for path, mark in drifted.items() if settled.get(path) != mark]
+    known = {row.path: row.mark for row in rows if has(row)}
+    return [path for path, mark in drifted.items() if known.get(path) != mark]
 
 
 def leave(*, host: Host, path: str, mark: str, by: Operator, at: datetime) -> DriftedFile:

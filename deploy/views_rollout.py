@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from core.access import requires
 from core.errors import Refusal
 from core.paging import page_of
-from deploy import changes, comparing, sentences, states
+from deploy import changes, comparing, drift, sentences, states
 from deploy import plan as planning
 from deploy import rollout as rollouts
 from deploy.models import Generation, Host, HostRollout, Rollout, RolloutStep
@@ -54,14 +54,11 @@ def plan_context(host: Host, preview: rollouts.Preview) -> dict[str, Any]:
 def overwritten(host: Host, preview: rollouts.Preview) -> dict[str, Any]:
     """The changed files with what is in them, and the mark that says that somebody saw them:
     none while the page cannot show one as it is."""
-    known = host.reported()
-    shown = comparing.shown(host, preview.live)
-    seen = {file.row.path: file.row.mark for file in shown}
-    unseen = [path for path, mark in known.drifted.items() if seen.get(path) != mark]
+    unread = drift.unread(host)
     return {
-        "drifted": parts_of(shown),
-        "unseen": unseen,
-        "overwrite": "" if unseen else known.drift_mark,
+        "drifted": parts_of(comparing.shown(host, preview.live)),
+        "unseen": unread,
+        "overwrite": "" if unread else host.reported().drift_mark,
     }
 
 

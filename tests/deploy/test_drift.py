@@ -107,6 +107,12 @@ def test_the_page_asks_the_host_once(signed_in, changed, now) -> None:
     assert "The server is being asked" in progress
 
 
+def test_what_is_named_and_not_yet_read_is_asked_for_at_once(signed_in, changed, now) -> None:
+    Host.objects.update(facts={**changed.facts, "drift_marks": {CONF: "bb" * 32}}, facts_at=now)
+    page(signed_in, changed)
+    assert HostJob.objects.get().kind == HostJob.CHECK
+
+
 def test_a_host_that_does_not_answer_is_said(signed_in, changed, now, helper) -> None:
     Host.objects.update(facts_at=now - timedelta(minutes=1))
     page(signed_in, changed)
