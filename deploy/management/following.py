@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
 
 from core import inline
+from core.commands import code_of
+from core.errors import Refusal
 from deploy import api, carriage, sentences
 from deploy.management.base import DeployCommand, Refused, not_in_time
 from deploy.management.shown import step_line
 from deploy.models import Generation, Host, HostRollout, Rollout, RolloutStep
+from deploy.rollout import Drifted
 
 NOTHING_TO_DO = "nothing_to_do"
 PATIENCE = 660.0
@@ -23,6 +26,12 @@ class RolloutCommand(DeployCommand):
 
     permission = "deploy.rollout"
     patience = PATIENCE
+
+    def refuse(self, refusal: Refusal) -> NoReturn:
+        if isinstance(refusal, Drifted):
+            look = _("See it with ./run manage drift HOST --diff; --overwrite says that it may go.")
+            self.fail(f"{refusal.sentence} {look}", code_of(refusal))
+        super().refuse(refusal)
 
     def followed(self, rollout: Rollout, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         """The rollout at its good end; anything else is the command's failure, with all of it.

@@ -164,7 +164,7 @@ def test_nothing_is_put_live_that_nobody_said_yes_to(terminal: Terminal) -> None
 def test_what_was_changed_there_is_not_overwritten_by_a_yes_alone(terminal: Terminal) -> None:
     before = rollouts(terminal)
     said = terminal.refuses("drifted", "deploy", NAME, "--yes")
-    assert "/etc/mail/sendmail.cf" in said
+    assert "/etc/mail/sendmail.cf" in said and "--overwrite" in said
     assert rollouts(terminal) == before
 
 
