@@ -192,9 +192,14 @@ class Searchable(models.QuerySet[Any]):
         return rows.alias(place=place)
 
 
+def is_indexed(group: Sequence[str]) -> bool:
+    """Whether the index tells which rows have one of these words: a short word is in no trigram."""
+    return bool(group) and min(map(len, group)) >= _TRIGRAM
+
+
 def _match(groups: Groups) -> str:
     """FTS5's expression; a group with a word too short for the index is left to LIKE."""
-    able = [group for group in groups if group and min(map(len, group)) >= _TRIGRAM]
+    able = [group for group in groups if is_indexed(group)]
     return " AND ".join(
         "(" + " OR ".join(f"({_trigrams(word)})" for word in group) + ")" for group in able
     )

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import addresses, states
 from accounts.models.domains import Domain
 from accounts.models.scope import Scoped
-from core.search import Searchable, TextIndex, like
+from core.search import Searchable, TextIndex, is_indexed, like
 
 
 class MailboxState(models.TextChoices):
@@ -39,16 +39,16 @@ class MailboxQuerySet(Searchable, Scoped, models.QuerySet["Mailbox"]):  # type: 
     def search(self, text: str) -> MailboxQuerySet:
         """Mailboxes whose address, name or owner holds every word of `text`.
 
-        What few mailboxes have comes from the trigram index: 1 ms. For the rest, and for words too
-        short for it, the inner query reads the index `mailbox_search` alone, whatever the order of
-        the list: 100k rows in 20 ms, against 350 ms over three columns of the table.
+        What few mailboxes have comes from the trigram index, and what many have is soon found
+        along the list's own order: 1 ms each. Words too short for the index could be anywhere: the
+        inner query reads the index `mailbox_search` alone, whatever the order of the list, 100k
+        rows in 20 ms against 110 ms along the last use.
         """
         groups = [[word] for word in text.replace("\0", " ").casefold().split()[:8]]
         if not groups:
             return self.all()
-        hits = self.hits(groups)
-        if hits is not None:
-            return self.filter(like(SEARCH, groups), pk__in=hits)
+        if any(is_indexed(group) for group in groups):
+            return self.holding(groups)
         found = Mailbox.objects.filter(like(SEARCH, groups))
         return self.filter(pk__in=found.order_by().values("pk"))
 

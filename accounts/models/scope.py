@@ -20,7 +20,7 @@ def within(operator: Operator | None, field: str) -> models.Q:
 
 
 # With more mailboxes in scope than this, a list in scope is most quickly read in its own order.
-WIDE = 5000
+WIDE = 10_000
 
 
 class Scoped(models.QuerySet[Any]):
