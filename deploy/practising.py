@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from core import audit, leases
 from core.errors import Refusal
 from core.models import Operator
-from deploy import enrolment, jobs, placement
+from deploy import drift, enrolment, jobs, placement
 from deploy import helper as helpers
 from deploy.jobs import Outcome
 from deploy.models import Host, HostJob
@@ -126,8 +126,10 @@ def carry_out(
     was = row.state
     with helpers.Helper.of(row, transport) as helper:
         reported = helper.facts()
+        found = drift.asked(helper, reported)
     with transaction.atomic():
         helpers.note_reached(row, reported, at=clock())
+        drift.note(row, found, at=clock())
         if was == Host.ENROLLING:
             audit.record(
                 by=job.created_by, at=clock(), action="deploy.host.ready", subject=row.fqdn
