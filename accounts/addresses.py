@@ -216,8 +216,9 @@ def unicode_address(address: str) -> str:
 
 
 def search_form(word: str) -> str:
-    """A word of a search as it would stand in a stored address: lower case, A-labels if it can."""
-    word = word.strip().lower()
+    """A word of a search as it would stand in a stored address: lower case, A-labels if it can.
+    Without null characters, which PostgreSQL does not even look for."""
+    word = word.replace("\0", " ").strip().lower()
     if word.isascii():
         return word
     local, at, domain = word.rpartition("@")

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import addresses, aliases, protection
 from accounts.forms import EditAliasForm, NewAliasForm, edit_alias, new_alias
 from accounts.models import Alias, Domain
+from accounts.pages.mailboxes import asked_domain
 from core.access import requires
 from core.errors import Refusal
 from core.models import Operator
@@ -59,7 +60,7 @@ def _shown(rows: list[Alias], by: Operator) -> list[tuple[Alias, list[tuple[str,
 @requires("accounts.manage")
 def new(request: HttpRequest) -> HttpResponse:
     ours = Domain.objects.visible_to(request.user)
-    domain = ours.filter(name=request.GET.get("domain", "")).first()
+    domain = ours.filter(name=asked_domain(request)).first()
     initial = {"domain": domain, "local_part": request.GET.get("name", "")[:64]}
     form = NewAliasForm(request.POST or None, initial=initial, domains=ours)
     if request.method == "POST" and form.is_valid():

@@ -121,7 +121,7 @@ def as_csv(request: HttpRequest) -> HttpResponseBase:
 @requires("accounts.manage")
 def new(request: HttpRequest) -> HttpResponse:
     domains = _domains(request)
-    domain = domains.filter(name=request.GET.get("domain", "")).first()
+    domain = domains.filter(name=asked_domain(request)).first()
     form = NewMailboxForm(request.POST or None, initial={"domain": domain}, domains=domains)
     if request.method == "POST" and form.is_valid():
         try:
@@ -336,8 +336,15 @@ def active_again(request: HttpRequest, pk: int, verb: Callable[..., object]) -> 
 def _is_tombstone(form: NewMailboxForm) -> bool:
     """Whether the address asked for is an erased account's."""
     local = (form["local_part"].value() or "").strip().lower()[:64]
+    if "\0" in local:
+        return False
     rows = Mailbox.objects.in_state(states.ERASED).filter(local_part=local)
     return rows.filter(domain=_number(form["domain"].value())).exists()
+
+
+def asked_domain(request: HttpRequest) -> str:
+    """The domain that a link to a form names; PostgreSQL cannot look for a null character."""
+    return request.GET.get("domain", "").replace("\0", "")
 
 
 def _domain_of(request: HttpRequest) -> Domain | None:

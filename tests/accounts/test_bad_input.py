@@ -306,6 +306,11 @@ def test_no_word_breaks_a_search_or_finds_what_it_does_not_name(
         assert answer.status_code in (200, 302), (page, answer.status_code)
         if text.strip() and page == "mailboxes" and "\x00" not in text and text.isprintable():
             assert not list(answer.context["page"])
+    for page in ("new", "alias_new"):
+        answer = signed_in.get(
+            reverse(f"accounts:{page}"), {"domain": text.encode("utf-8", "surrogatepass")}
+        )
+        assert answer.status_code == 200, page
     for name in ("domain", "state", "sort", "after", "before"):
         answer = signed_in.get(reverse("accounts:mailboxes"), {name: "x\x00'"})
         assert answer.status_code == 200, name
