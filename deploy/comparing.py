@@ -28,7 +28,9 @@ WHY_NOT: dict[str, str | Promise] = {
         "sendmail.cf is made of sendmail.mc, and its lines cannot be turned back into m4. Take "
         "what you want to keep from the difference and write it into the own lines by hand."
     ),
-    "certificate": _("Certificates and keys come from the console: ask for a new one there."),
+    "certificate": _(
+        "Certificates and keys come from the console: overwrite it, or ask for a new certificate."
+    ),
     "no_place": _(
         "There are no own lines for this file. Overwrite it, or leave it and know that the next "
         "deployment overwrites it."

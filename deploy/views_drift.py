@@ -117,6 +117,9 @@ def take_over(request: HttpRequest, pk: int) -> HttpResponse:
     """The own lines as they would be, to be looked through before they are kept."""
     row = found(pk)
     files = comparing.shown(row, rollout.live_generation(row))
+    if not files:
+        messages.info(request, drift.NothingDrifted(row).sentence)
+        return redirect("deploy:drift", pk)
     proposed = comparing.proposed(files, row)
     form = SnippetsForm(request.POST or None, instance=Host.objects.get(pk=pk), initial=proposed)
     if request.method == "POST" and form.is_valid():
@@ -137,7 +140,7 @@ def take_over(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "form": form,
         "host": row,
-        "mark": request.POST.get("mark") or row.reported().drift_mark,
+        "mark": row.reported().drift_mark,  # of what the page shows, also after a refusal
         "files": parts_of(files),
     }
     return render(request, "deploy/take_over.html", context)

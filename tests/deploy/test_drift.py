@@ -332,9 +332,20 @@ def test_lines_that_own_lines_may_not_have_are_refused(signed_in, changed) -> No
 def test_what_changed_meanwhile_is_not_taken_over_unseen(signed_in, changed) -> None:
     sign_in_again(signed_in)
     form = {"snippet_sendmail": "", "snippet_dovecot": "a = b", "mark": "cc" * 32}
-    assert "changed since you looked" in take_over(signed_in, changed, **form).content.decode()
+    shown = take_over(signed_in, changed, **form)
+    assert "changed since you looked" in shown.content.decode()
     changed.refresh_from_db()
     assert changed.snippet_dovecot == ""
+    again = {**form, "mark": shown.context["mark"]}
+    assert "Taken over" in take_over(signed_in, changed, **again).content.decode()
+
+
+def test_where_nothing_was_changed_there_is_nothing_to_take_over(signed_in, deployed) -> None:
+    sign_in_again(signed_in)
+    form = {"snippet_sendmail": "", "snippet_dovecot": "a = b", "mark": ""}
+    assert "there is nothing to do" in take_over(signed_in, deployed, **form).content.decode()
+    deployed.refresh_from_db()
+    assert deployed.snippet_dovecot == ""
 
 
 def test_own_lines_of_sendmail_that_end_in_another_part(deployed, now) -> None:
