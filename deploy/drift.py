@@ -158,21 +158,32 @@ def ask(*, host: Host, by: Operator | None, at: datetime) -> HostJob | None:
 
 def unsettled(host: Host) -> list[str]:
     """The paths that nobody decided about yet, as the host last reported them."""
-    return _without(host, lambda row: row.is_settled)
+    return unsettled_on([host]).get(host.pk, [])
+
+
+def unsettled_on(hosts: Iterable[Host]) -> dict[int, list[str]]:
+    """The same of many, by the host's key; those with nothing are left out."""
+    drifted = {host.pk: host.reported().drifted for host in hosts}
+    drifted = {pk: marks for pk, marks in drifted.items() if marks}
+    if not drifted:
+        return {}
+    rows = DriftedFile.objects.filter(host__in=drifted).defer("text", "deployed")
+    settled = {(row.host_id, row.path, row.mark) for row in rows if row.is_settled}
+    found = {
+        pk: [path for path, mark in marks.items() if (pk, path, mark) not in settled]
+        for pk, marks in drifted.items()
+    }
+    return {pk: paths for pk, paths in found.items() if paths}
 
 
 def unread(host: Host) -> list[str]:
     """The paths of which the console does not know what is in them now."""
-    return _without(host, lambda row: True)
-
-
-def _without(host: Host, has: Callable[[DriftedFile], bool]) -> list[str]:
     drifted = host.reported().drifted
     if not drifted:
         return []
-    rows = DriftedFile.objects.filter(host=host).defer("text", "deployed")
-    known = {row.path: row.mark for row in rows if has(row)}
-    return [path for path, mark in drifted.items() if known.get(path) != mark]
+    rows = DriftedFile.objects.filter(host=host)
+    known = set(rows.values_list("path", "mark"))
+    return [path for path, mark in drifted.items() if (path, mark) not in known]
 
 
 def leave(*, host: Host, path: str, mark: str, by: Operator, at: datetime) -> DriftedFile:

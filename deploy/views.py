@@ -46,10 +46,9 @@ def hosts(request: HttpRequest) -> HttpResponse:
     rows = list(Host.objects.select_related(snapshot.WITH_CHAIN))
     waiting = {each.host.pk: each for each in changes.pending(h for h in rows if h.is_ready)}
     live = rollout.live_numbers(rows)
+    changed = drift.unsettled_on(rows)
     context = {
-        "rows": [
-            (row, live.get(row.pk), waiting.get(row.pk), drift.unsettled(row)) for row in rows
-        ],
+        "rows": [(row, live.get(row.pk), waiting.get(row.pk), changed.get(row.pk)) for row in rows],
         "unplaced": placement.unplaced(),
     }
     return render(request, "deploy/hosts.html", context)

@@ -16,6 +16,7 @@ from accounts.models import Domain, Mailbox
 from ca import ending, notices, trust
 from ca.models import Certificate
 from ca.wording.renewal import due_reason
+from deploy import drift
 from deploy.models import AccountPush, Generation, Host, HostRollout
 
 SOON = timedelta(days=14)
@@ -49,6 +50,7 @@ def look(*, at: datetime) -> Overview:
     hosts = list(Host.objects.ready().select_related("certificate", "account_push")[:500])
     last = last_rollouts(hosts)
     needs = [need for host in hosts for need in host_needs(host, last.get(host.pk), at)]
+    needs += drift_needs(hosts)
     needs += authority_needs(hosts, at)
     needs.sort(key=lambda need: need.kind != "danger")
     ends = [host.certificate.not_after for host in hosts if host.certificate]
@@ -155,6 +157,22 @@ def host_needs(host: Host, rollout: HostRollout | None, at: datetime) -> list[Ne
         text = ngettext("%(days)d day is left.", "%(days)d days are left.", days) % {"days": days}
         need("warning", _("The certificate of %(host)s expires soon"), text, _("Renew it"))
     return found
+
+
+def drift_needs(hosts: list[Host]) -> list[Need]:
+    """Files that were changed on a host itself, and that nobody decided about."""
+    changed = drift.unsettled_on(hosts)
+    return [
+        Need(
+            "warning",
+            _("Files were changed on %(host)s itself") % {"host": host.fqdn},
+            _("The next deployment overwrites them, unless you take them over."),
+            reverse("deploy:drift", args=[host.pk]),
+            _("Look"),
+        )
+        for host in hosts
+        if host.pk in changed
+    ]
 
 
 def truth(kind: str, *, needs: int, live: int, days: int | None) -> str:

@@ -109,6 +109,23 @@ def certified(host: Host, issue: Callable[..., Certificate]) -> Host:
     return host
 
 
+@pytest.fixture
+def deployed(certified: Host, owner, now: datetime) -> Host:  # type: ignore[no-untyped-def]
+    """Its first generation is live."""
+    from tests.deploy import drifting
+
+    drifting.deploy_first(certified, owner, now)
+    return certified
+
+
+@pytest.fixture
+def changed(deployed: Host, now: datetime) -> Host:
+    """Somebody edited a file of its generation."""
+    from tests.deploy import drifting
+
+    return drifting.edit(deployed, now)
+
+
 @dataclass
 class Expected:
     """A request that must come next, and what the helper answers: events, or what is raised."""

@@ -108,3 +108,20 @@ def test_the_newest_rollout_counts(owner, host):
         )
     found = overview.look(at=now)
     assert (found.kind, found.hosts_live, found.needs) == ("ok", 1, [])
+
+
+def test_files_changed_on_hosts_need_a_hand_until_somebody_decides(
+    owner, host, django_assert_max_num_queries
+):
+    from deploy import drift
+
+    now, cf = timezone.now(), "/etc/mail/sendmail.cf"
+    host.facts = {"drift": [cf], "drift_marks": {cf: "ab"}}
+    host.save()
+    drift.note(host, [{"path": cf, "state": "replaced", "mark": "ab"}], at=now)
+    (need,) = overview.look(at=now).needs
+    assert need.url == f"/hosts/{host.pk}/drift/" and host.fqdn in need.title
+    with django_assert_max_num_queries(1):
+        overview.drift_needs([host] * 20)
+    drift.leave(host=host, path=cf, mark="ab", by=owner, at=now)
+    assert overview.look(at=now).needs == []
