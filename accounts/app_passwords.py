@@ -79,8 +79,8 @@ def create(
     by: Operator | None,
     at: datetime.datetime,
 ) -> tuple[AppPassword, str]:
-    """The row and its secret. NameMissing, ScopeMissing, ExpiryRefused, NotInState unless the
-    account is active, TooMany, MailboxProtected."""
+    """The row and its secret. NameMissing, TextRefused, ScopeMissing, ExpiryRefused, NotInState
+    unless the account is active, TooMany, MailboxProtected."""
     check_not_protected(mailbox, by)
     label = said(name, "name")
     if not label:

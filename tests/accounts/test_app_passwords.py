@@ -16,7 +16,7 @@ from accounts.hashing import matches
 from accounts.lifecycle import ExpiryRefused
 from accounts.models import AppPassword, Change, Mailbox
 from accounts.protection import MailboxProtected
-from accounts.refusals import NotInState
+from accounts.refusals import NotInState, TextRefused
 from accounts.tasks import expire_app_password
 from core import roles
 from core.models import AuditEvent, Operator
@@ -111,6 +111,7 @@ def test_revoked_it_is_gone_and_sessions_end(anna: Mailbox, owner: Any) -> None:
     ("given", "refusal"),
     [
         ({"name": " "}, NameMissing),
+        ({"name": "Phone\x07"}, TextRefused),
         ({"imap": False, "sending": False}, ScopeMissing),
         ({"expires_at": AT}, ExpiryRefused),
     ],
