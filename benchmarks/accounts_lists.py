@@ -134,10 +134,9 @@ class Timing:
     rows: int = 0
 
     def __str__(self) -> str:
-        over = "  OVER" if self.p95 > BUDGET_MS or self.queries > BUDGET_QUERIES else ""
         return (
             f"{self.median:7.1f} ms  p95 {self.p95:7.1f} ms  cpu {self.cpu:6.1f} ms  "
-            f"{self.queries:2} queries {self.rows:3} rows{over}"
+            f"{self.queries:2} queries"
         )
 
 
@@ -297,7 +296,8 @@ def pages(owner: Any) -> Iterator[str]:
     for client, what, address in [*asked, *scoped()]:
         timing = page(client, address)
         slowest, most = max(slowest, timing.p95), max(most, timing.queries)
-        yield line(what, timing)
+        over = timing.p95 > BUDGET_MS or timing.queries > BUDGET_QUERIES
+        yield f"{line(what, timing)} {timing.rows:3} rows{'  OVER' if over else ''}"
     yield (
         f"{'slowest p95, most queries':58} {slowest:7.1f} ms  {most} queries  "
         f"(budget {BUDGET_MS} ms, {BUDGET_QUERIES})"

@@ -56,6 +56,7 @@ class AccountsWorld:
             "mailbox-flagged": f"/accounts/{self.forgotten.pk}/",
             "edit": f"/accounts/{box}/edit/",
             "password": f"/accounts/{box}/password/",
+            "app-password-new": f"/accounts/{box}/app-passwords/new/",
             "end": f"/accounts/{self.temporary.pk}/end/",
             "erase": f"/accounts/{self.closing.pk}/erase/",
             "invitation": f"/accounts/invitation/{self.secret}/",
@@ -80,7 +81,17 @@ class AccountsWorld:
 
 
 def build(world: World) -> AccountsWorld:
-    from accounts import aliases, closing, domains, flags, invitations, lifecycle, tasks, weakness
+    from accounts import (
+        aliases,
+        app_passwords,
+        closing,
+        domains,
+        flags,
+        invitations,
+        lifecycle,
+        tasks,
+        weakness,
+    )
     from accounts.models import Domain, Flag, Mailbox
 
     now, owner = timezone.now(), world.owner
@@ -122,6 +133,14 @@ def build(world: World) -> AccountsWorld:
         Mailbox.objects.filter(pk=box.pk).update(
             quota_mb=5120 if used > 1000 else 100, used_bytes=used * 1024 * 1024, used_at=now
         )
+    for name in ("Phone", "名字非常長的一台辦公室多功能事務機"):
+        made_one, _secret = app_passwords.create(
+            mailbox=world.mailbox, name=name, imap=True, sending=True, by=owner, at=now
+        )
+    app_passwords.revoke(app_password=made_one, by=owner, at=now)
+    Mailbox.objects.filter(pk=world.mailbox.pk).update(
+        quota_mb=1000, used_bytes=990_000_000, used_at=now, last_used_at=now
+    )
     _invitation, secret = invitations.invite(mailbox=guest, by=owner, at=now)
     dry_run = imported(owner, now, dry_run=True)
     return AccountsWorld(
