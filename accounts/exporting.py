@@ -6,12 +6,14 @@ import csv
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.models import Mailbox
 from accounts.models.mailboxes import MailboxQuerySet
 from accounts.reading import plain
 
 CHUNK = 1000
-COLUMNS = ("address", "display_name", "owner_contact", "quota_mb", "note", "state")
+COLUMNS = ("address", "display_name", "owner_contact", "quota_mb", "note", "state", "expires_at")
 
 
 class _Echo:
@@ -51,5 +53,6 @@ def _cells(row: Mailbox, hashes: bool) -> list[str]:
         str(row.quota_mb or 0),
         plain(row.note),
         row.state,
+        timezone.localtime(row.expires_at).isoformat() if row.expires_at else "",
         *([row.password] if hashes else []),
     ]

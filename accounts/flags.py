@@ -164,7 +164,7 @@ def _refresh_chunk(
     used = LastUse.objects.filter(mailbox__in=ids).values_list("mailbox_id", "protocol", "at")
     for pk, protocol, moment in used:
         uses[pk][protocol] = moment
-    guessed = WeaknessVerdict.objects.filter(mailbox__in=ids).exclude(reason="")
+    guessed = WeaknessVerdict.objects.filter(mailbox__in=ids).guessed()
     weak = {pk: (digest, reason) for pk, digest, reason in guessed.values_list(
         "mailbox_id", "digest", "reason")}  # fmt: skip
     standing = {

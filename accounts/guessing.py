@@ -37,6 +37,8 @@ _CRYPT = re.compile(
     r"|\$y\$[./0-9A-Za-z]{1,3}\$[^$]{1,86}\$.{43}",
     re.ASCII,
 )
+# The kinds of `_CRYPT` beyond its limits.
+_COSTLY = re.compile(r"\$[56]\$rounds=\d{7,}\$|\$2[aby]\$(?:1[4-9]|[2-9]\d)\$", re.ASCII)
 _CRYPT_DATA: Final = 32768  # sizeof(struct crypt_data) of libxcrypt
 _hasher = PasswordHasher(type=Type.ID)
 
@@ -67,12 +69,20 @@ def _guesses(local: str, label: str, address: str, year: int) -> Iterator[tuple[
         yield password, "common"
 
 
+def too_costly(stored: str) -> bool:
+    """Whether a guess at this hash would cost too much, so that `fits` tries none."""
+    _scheme, _brace, body = stored.rpartition("}")
+    if cost := _ARGON2_COST.match(body):
+        return int(cost[1]) * int(cost[2]) > _MOST_ARGON2
+    return bool(_COSTLY.match(body))
+
+
 def fits(stored: str, password: str) -> bool:
     """Whether it is the password of the hash; False for a hash of a kind that is not guessed at."""
     _scheme, _brace, body = stored.rpartition("}")
-    if cost := _ARGON2_COST.match(body):
-        if int(cost[1]) * int(cost[2]) > _MOST_ARGON2:
-            return False
+    if too_costly(stored):
+        return False
+    if _ARGON2_COST.match(body):
         try:
             return _hasher.verify(body, password)
         except (VerificationError, InvalidHashError):

@@ -5,17 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 
 from django.db.models import Count, F
+from django.utils import timezone
 
 from accounts import addresses, domains, rules, states
 from accounts.hashing import hash_password, matches
-from accounts.models import AccountImport, Alias, Change, Domain, Mailbox, search_text
+from accounts.models import (
+    AccountImport,
+    Alias,
+    Change,
+    Domain,
+    Erasure,
+    ImportOutcome,
+    Mailbox,
+    search_text,
+)
 from accounts.reading import Row
 from accounts.tell import tell_host
 
@@ -53,6 +64,8 @@ class Ground:
     domains: dict[str, Domain]
     mailboxes: dict[str, Mailbox]
     aliases: set[str]
+    # Erased addresses whose mail is still on a host.
+    erasing: set[str]
 
     def same(self, other: Ground) -> bool:
         def seen(ground: Ground) -> Any:
@@ -74,6 +87,11 @@ def look(rows: Sequence[Row], *, lock: bool = False) -> Ground:
         domains={home.name: home for home in homes},
         mailboxes={mailbox.address: mailbox for mailbox in mailboxes},
         aliases=set(Alias.objects.filter(address__in=good).values_list("address", flat=True)),
+        erasing=set(
+            Erasure.objects.filter(address__in=good, state=Erasure.WAITING).values_list(
+                "address", flat=True
+            )
+        ),
     )
 
 
@@ -84,13 +102,32 @@ def plan(
     *,
     dry_run: bool,
     pool: ThreadPoolExecutor,
+    made: Mapping[str, int],
+    at: datetime,
 ) -> list[Plan]:
-    room = _room(ground)
-    plans = [_plan_row(row, ground, choices, room) for row in rows]
+    """`made` says how many mailboxes of each domain the parts before would have made, in a dry
+    run."""
+    room = {name: left - made.get(name, 0) for name, left in _room(ground).items()}
+    plans = [_plan_row(row, ground, choices, room, at) for row in rows]
     asked = [plan for plan in plans if plan.password]
     # Argon2 lets go of the interpreter's lock, so this fills the cores.
     list(pool.map(lambda each: _with_password(each, ground, choices, dry_run), asked))
     return plans
+
+
+def would_be_made(batch: AccountImport) -> Counter[str]:
+    """How many mailboxes of each domain a dry run found that it would make, where any domain has a
+    limit."""
+    if not batch.dry_run or not Domain.objects.exclude(most_mailboxes=None).exists():
+        return Counter()
+    rows = ImportOutcome.objects.filter(batch=batch, outcome=CREATED)
+    found = rows.values_list("address", flat=True).iterator(chunk_size=10_000)
+    return Counter(address.rpartition("@")[2] for address in found)
+
+
+def domains_of(plans: Iterable[Plan]) -> list[str]:
+    """The domain of each mailbox that is made, one for each."""
+    return [plan.row["address"].rpartition("@")[2] for plan in plans if plan.outcome == CREATED]
 
 
 def _room(ground: Ground) -> dict[str, int]:
@@ -108,7 +145,9 @@ def _room(ground: Ground) -> dict[str, int]:
     return {home.name: (home.most_mailboxes or 0) - held.get(home.name, 0) for home in limited}
 
 
-def _plan_row(row: Row, ground: Ground, choices: Choices, room: dict[str, int]) -> Plan:
+def _plan_row(
+    row: Row, ground: Ground, choices: Choices, room: dict[str, int], at: datetime
+) -> Plan:
     plan = Plan(row, reasons=[(code, values) for code, values in row["reasons"]])
     if plan.reasons:
         return plan
@@ -124,9 +163,13 @@ def _plan_row(row: Row, ground: Ground, choices: Choices, room: dict[str, int]) 
     most = home.most_quota_mb if home else None
     if most is not None and quota is not None and not 0 < quota <= most:
         plan.reasons.append(("import_quota_most", {"most": most}))
-    if plan.before is not None:
+    if address in ground.erasing:
+        plan.reasons.append(("import_erasing", {}))
+    elif plan.before is not None:
         _against(plan, plan.before)
+        _check_end(plan, plan.before.expires_at, plan.before.owner_contact, at)
     else:
+        _check_end(plan, None, "", at)
         if not row.get("hash") and not row.get("password"):
             plan.reasons.append(("password_missing", {}))
         if name in room and not plan.reasons:
@@ -156,7 +199,31 @@ def _against(plan: Plan, before: Mailbox) -> None:
         said["password"] = row["hash"]
     if "state" in row:
         said["state"] = row["state"]
+    if "expires_at" in row:
+        said["expires_at"] = _end_of(row)
     plan.new = {name: value for name, value in said.items() if getattr(before, name) != value}
+
+
+def _check_end(plan: Plan, before: datetime | None, owner: str, at: datetime) -> None:
+    """A temporary account has an end to come, and an owner."""
+    end = _end_of(plan.row)
+    if end is None or end == before:
+        return
+    if end <= at:
+        plan.reasons.append(("import_expired", {}))
+    if not plan.row.get("owner_contact", owner):
+        plan.reasons.append(("import_owner_missing", {}))
+
+
+def _end_of(row: Row) -> datetime | None:
+    """A day is over when it ends where the console is."""
+    if "expires_at" not in row:
+        return None
+    text = row["expires_at"]
+    end = datetime.fromisoformat(text)
+    if len(text) <= len("2027-01-31"):
+        end = datetime.combine(end, time(23, 59, 59))
+    return end if timezone.is_aware(end) else timezone.make_aware(end)
 
 
 def _outcome(plan: Plan, choices: Choices) -> str:
@@ -220,6 +287,7 @@ def _mailbox(plan: Plan, home: Domain, local: str, *, at: datetime) -> Mailbox:
     row = plan.row
     address = row["address"]
     name, owner = row.get("display_name", ""), row.get("owner_contact", "")
+    end = _end_of(row)
     quota = row["quota_mb"] or None if "quota_mb" in row else rules.quota_for(home, None)
     return Mailbox(
         domain=home,
@@ -233,7 +301,8 @@ def _mailbox(plan: Plan, home: Domain, local: str, *, at: datetime) -> Mailbox:
         password_set_at=at,
         state=row.get("state", states.ACTIVE),
         state_since=at,
-        name_reason=NAME_REASON if addresses.test_token(local) else "",
+        expires_at=end,
+        name_reason=NAME_REASON if addresses.test_token(local) and end is None else "",
         created_at=at,
         search_text=search_text(address, name, owner),
     )

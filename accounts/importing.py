@@ -33,7 +33,7 @@ from typing import Any, Protocol
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from accounts import import_rows, reading
+from accounts import import_rows, reading, weakness
 from accounts.import_rows import CREATED, OUTCOMES, UPDATED, Choices, Ground, Plan
 from accounts.models import (
     AccountImport,
@@ -218,6 +218,7 @@ def work(
         _end(batch, AccountImport.FAILED, at=begin, problem="import_worker_failed")
         return
     choices = Choices(**batch.choices)
+    made = import_rows.would_be_made(batch)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         while (part := batch.parts.filter(first__gte=batch.done).first()) is not None:
             at = clock()
@@ -239,9 +240,19 @@ def work(
             reached = {name: getattr(batch, name) for name in ("done", *OUTCOMES)}
             for _again in range(MOST_TRIES):
                 ground = import_rows.look(rows)
-                plans = import_rows.plan(rows, ground, choices, dry_run=batch.dry_run, pool=pool)
+                plans = import_rows.plan(
+                    rows,
+                    ground,
+                    choices,
+                    dry_run=batch.dry_run,
+                    pool=pool,
+                    made=made,
+                    at=clock(),
+                )
                 try:
                     _store(batch, part, plans, ground, at=clock())
+                    if batch.dry_run:
+                        made.update(import_rows.domains_of(plans))
                     break
                 except (_Moved, IntegrityError):
                     # What the instance says was taken back with the transaction.
@@ -304,3 +315,5 @@ def _end(batch: AccountImport, state: str, *, at: datetime, problem: str = "") -
                 "sha256": total.hexdigest(),
             },
         )
+        if not batch.dry_run and batch.created + batch.updated:
+            weakness.after_import(batch, at=at)

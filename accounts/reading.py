@@ -15,6 +15,7 @@ shadow file, is given its scheme: `$6$…` becomes `{SHA512-CRYPT}$6$…`.
 from __future__ import annotations
 
 import csv
+import datetime
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ MOST_PASSWORD: Final = 1024
 DELIMITERS: Final = (",", ";", "\t")
 COLUMNS: Final = (
     "address", "password", "password_hash", "display_name", "owner_contact", "quota_mb", "note",
-    "state",
+    "state", "expires_at",
 )  # fmt: skip
 LONGEST: Final = {"display_name": 200, "owner_contact": 200, "note": 1000}
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -64,7 +65,8 @@ class Unreadable(ValueError):
 
 
 class Row(TypedDict, total=False):
-    """`line` is where the row begins. What the file does not say is left out."""
+    """`line` is where the row begins. What the file does not say is left out. `expires_at` is ISO
+    8601: a day, or a moment."""
 
     line: int
     address: str
@@ -75,6 +77,7 @@ class Row(TypedDict, total=False):
     note: str
     quota_mb: int
     state: str
+    expires_at: str
     reasons: list[tuple[str, dict[str, Any]]]
 
 
@@ -215,8 +218,21 @@ def _row(line: int, cells: dict[str, str], domains: dict[str, str | list[Reason]
             row["state"] = state
         else:
             reasons.append(Reason("row_state"))
+    if end := cells.get("expires_at", "").strip():
+        if _is_moment(end):
+            row["expires_at"] = end
+        else:
+            reasons.append(Reason("row_expires_at"))
     row["reasons"] = [(reason.code, reason.values) for reason in reasons]
     return row
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _address(text: str, row: Row, domains: dict[str, str | list[Reason]]) -> list[Reason]:

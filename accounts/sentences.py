@@ -103,6 +103,7 @@ SENTENCES: dict[str, str | Promise] = {
     "row_long": _("%(column)s has more than %(most)d characters."),
     "row_quota": _("The quota is a number of megabytes, %(most)d at most; 0 is no limit."),
     "row_state": _("The state is active or suspended."),
+    "row_expires_at": _("The end of a temporary account is a day, like 2027-01-31."),
     "row_both_passwords": _("Give a password or its hash, not both."),
     "hash_unknown": _(
         "The mail hosts cannot check this hash. They take Argon2id, bcrypt, SHA-512, SHA-256 and "
@@ -117,6 +118,12 @@ SENTENCES: dict[str, str | Promise] = {
     "import_quota_most": _("This domain allows a mailbox %(most)d MB at most, and not no limit."),
     "import_alias": _("There is an alias with this address. Delete it first."),
     "import_erased": _("The address was erased and is not handed on."),
+    "import_erasing": _(
+        "The address was erased, and its mail is not deleted from its host yet. Try again when it "
+        "is."
+    ),
+    "import_expired": _("The end of the temporary account is past: choose a later one."),
+    "import_owner_missing": _("A temporary account needs somebody who looks after it."),
     "import_closing": _("The account is being closed. Open it again first."),
     "import_differs": _(
         "There is such an account, and the file says otherwise: %(columns)s. Let the import "

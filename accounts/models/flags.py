@@ -126,7 +126,8 @@ class WeaknessAudit(Leased):
     looked_at = models.PositiveIntegerField(default=0)
     found = models.PositiveIntegerField(default=0)
     after = models.PositiveBigIntegerField(default=0)
-    # Test-named accounts come first: `round` 0 is theirs, 1 everybody else's.
+    # Test-named accounts come first: `round` 0 is theirs, 1 is for those that nobody uses, 2 for
+    # everybody else.
     round = models.PositiveSmallIntegerField(default=0)
 
     objects = WeaknessAuditQuerySet.as_manager()
@@ -138,14 +139,29 @@ class WeaknessAudit(Leased):
         return f"{self.pk} {self.state}"
 
 
+class WeaknessVerdictQuerySet(models.QuerySet["WeaknessVerdict"]):
+    def guessed(self) -> WeaknessVerdictQuerySet:
+        return self.exclude(reason__in=("", WeaknessVerdict.TOO_COSTLY))
+
+    def too_costly(self) -> WeaknessVerdictQuerySet:
+        """Those whose password was not set anew since."""
+        rows = self.filter(reason=WeaknessVerdict.TOO_COSTLY)
+        return rows.filter(mailbox__password_set_at__lte=models.F("at"))
+
+
 class WeaknessVerdict(models.Model):
     """What was tried on one hash: `digest` is SHA-256 of the hash and of the list of candidates,
-    so that nothing is guessed twice. `reason` is empty when none of them matched."""
+    so that nothing is guessed twice. `reason` is empty when none of them matched, and TOO_COSTLY
+    when nothing was tried."""
+
+    TOO_COSTLY = "too_costly"
 
     mailbox = models.OneToOneField(Mailbox, on_delete=models.CASCADE, related_name="+")
     digest = models.CharField(max_length=64)
     reason = models.CharField(max_length=40, blank=True, default="")
     at = models.DateTimeField()
+
+    objects = WeaknessVerdictQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.mailbox_id} {self.reason or 'not guessed'}"

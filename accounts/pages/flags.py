@@ -154,6 +154,7 @@ def _audit_context() -> dict[str, Any]:
     return {
         "audit": found,
         "look": LOOKS[found.state],
+        "too_costly": weakness.too_costly(),
         "running": found.state == WeaknessAudit.RUNNING,
         "percent": min(100, found.looked_at * 100 // found.total) if found.total else 100,
         "most": guessing.MOST,

@@ -148,6 +148,7 @@ def _shown(request: HttpRequest, found: AccountImport, problem: str = "") -> Htt
         and found.state == AccountImport.DONE
         and found.created + found.updated > 0
         and found.parts.exists(),
+        "audited": not (running or found.dry_run) and found.created + found.updated > 0,
         "problem": problem or (str(SENTENCES[found.problem]) if found.problem else ""),
     }
     part = request.headers.get("HX-Request") == "true"

@@ -9,17 +9,29 @@ import io
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from accounts import aliases, exporting, import_rows, importing, lifecycle, reading, tasks
+from accounts import aliases, exporting, import_rows, importing, lifecycle, reading, tasks, weakness
 from accounts.hashing import hash_password, matches
 from accounts.importing import Choices
-from accounts.models import AccountImport, Change, Domain, ImportOutcome, Mailbox
+from accounts.models import (
+    AccountImport,
+    Change,
+    Domain,
+    Erasure,
+    Flag,
+    ImportOutcome,
+    Mailbox,
+    WeaknessAudit,
+)
 from accounts.sentences import SENTENCES
 from core import leases, seal
 from core.models import AuditEvent
 from tests.accounts.conftest import AT, GOOD, HOST
 
 pytestmark = pytest.mark.django_db
+MINUTES = datetime.timedelta(minutes=3)
+MD5_OF_TEST = "{CRYPT}$1$abcd$T2SbKcrpFB8biuNpvb0F4."
 SHA512 = "{SHA512-CRYPT}$6$saltsalt$" + "a" * 86
 
 
@@ -186,6 +198,112 @@ def test_a_domains_limits_hold(domain: Any) -> None:
     assert Mailbox.objects.get().quota_mb == 50
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_domains_limit_holds_beyond_a_part(
+    domain: Any, anna: Any, dry_run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dry run says of 25 lines in three parts what the import then does, in whatever pieces."""
+    monkeypatch.setattr(importing, "PART", 10)
+    monkeypatch.setattr(importing, "SLICE", datetime.timedelta(0))
+    Domain.objects.update(most_mailboxes=18)
+    batch = ask(many(25), dry_run=dry_run)
+    ticks = (AT + datetime.timedelta(minutes=number) for number in range(1000))
+    while batch.state == AccountImport.RUNNING:
+        at = next(ticks)
+        importing.work(batch=claimed(batch, at), clock=lambda: next(ticks), slice_=MINUTES)
+        batch.refresh_from_db()
+    assert counts(batch) == {"created": 17, "refused": 8}
+    assert codes(batch) == [[]] * 17 + [["import_domain_full"]] * 8
+    assert Mailbox.objects.count() == (1 if dry_run else 18)
+
+
+def temporary(*rows: str, **how: Any) -> AccountImport:
+    lines = [f"{name}@example.test,{SHA512},{rest}" for name, _at, rest in map(_parted, rows)]
+    head = "address,password_hash,expires_at,owner_contact"
+    return brought("\n".join([head, *lines, ""]), **how)
+
+
+def _parted(row: str) -> tuple[str, str, str]:
+    return row.partition(" ")
+
+
+def test_temporary_accounts_come_in_with_their_end_and_an_owner(domain: Any) -> None:
+    batch = temporary(
+        "visit 2027-01-31,Bert",
+        "moment 2027-01-31T12:00:00+00:00,Bert",
+        "test 2027-01-31,Bert",
+        "lonely 2027-01-31,",
+        "late 2026-11-23,Bert",
+        "odd soon,Bert",
+        "odd2 2027-02-30,Bert",
+        "for-good ,Bert",
+    )
+    assert codes(batch) == [
+        [], [], [], ["import_owner_missing"], ["import_expired"], ["row_expires_at"],
+        ["row_expires_at"], [],
+    ]  # fmt: skip
+    ends = dict(Mailbox.objects.values_list("local_part", "expires_at"))
+    local = timezone.localtime(ends["visit"])
+    assert (str(local.date()), local.hour, local.minute) == ("2027-01-31", 23, 59)
+    assert ends["moment"] == datetime.datetime(2027, 1, 31, 12, tzinfo=datetime.UTC)
+    assert ends["for-good"] is None
+    assert Mailbox.objects.get(local_part="test").name_reason == "", "temporary is reason enough"
+
+
+def test_an_end_changes_and_what_was_exported_changes_nothing(domain: Any) -> None:
+    temporary("visit 2027-01-31,Bert")
+    same = temporary("visit 2027-01-31,")
+    assert counts(same) == {"unchanged": 1}, "it has its owner"
+    moved = temporary("visit 2027-02-28,", update_existing=True)
+    assert counts(moved) == {"updated": 1}
+    assert timezone.localtime(Mailbox.objects.get().expires_at).month == 2
+    text = "".join(exporting.lines(Mailbox.objects.all()))
+    assert ",2027-02-28T23:59:59" in text
+    assert counts(brought(text.removeprefix("\ufeff"))) == {"unchanged": 1}
+    Mailbox.objects.update(expires_at=AT - datetime.timedelta(days=3))
+    text = "".join(exporting.lines(Mailbox.objects.all()))
+    assert counts(brought(text.removeprefix("\ufeff"))) == {"unchanged": 1}, "past, and as it was"
+
+
+def test_an_address_whose_mail_is_not_deleted_yet_says_so(anna: Any) -> None:
+    Mailbox.objects.update(state="erased")
+    Erasure.objects.create(address="anna@example.test", host=HOST, asked_at=AT)
+    Erasure.objects.create(address="gone@example.test", host=HOST, asked_at=AT)
+    Erasure.objects.create(address="done@example.test", host=HOST, asked_at=AT, state="done")
+    names = ("anna", "gone", "done")
+    content = "".join(f"{name}@example.test,{SHA512}\n" for name in names)
+    batch = brought("address,password_hash\n" + content)
+    assert codes(batch) == [["import_erasing"], ["import_erasing"], []]
+    clear = brought(f"address,password\ngone@example.test,{GOOD}\n")
+    assert codes(clear) == [["import_erasing"]]
+
+
+def test_the_end_of_an_import_starts_an_audit(domain: Any, owner: Any) -> None:
+    brought(many(1), dry_run=True)
+    assert not WeaknessAudit.objects.exists()
+    batch = brought(f"address,password_hash\ntest@example.test,{MD5_OF_TEST}\n", by=owner)
+    audit = WeaknessAudit.objects.get()
+    started = AuditEvent.objects.get(action="accounts.audit.started")
+    assert (audit.asked_by, started.detail["import"]) == (owner, batch.pk)
+    tasks.audit_passwords(audit.pk)
+    assert Flag.objects.filter(kind="weak", mailbox__local_part="test").exists()
+    brought(f"address,password_hash\ntest@example.test,{MD5_OF_TEST}\n")
+    assert WeaknessAudit.objects.count() == 1, "nothing came in"
+
+
+def test_what_came_in_while_an_audit_ran_is_looked_at_by_the_next(domain: Any) -> None:
+    running = weakness.start(by=None, at=AT - datetime.timedelta(hours=1))
+    WeaknessAudit.objects.update(round=weakness.ALL_OTHERS)
+    brought(f"address,password_hash\ntest@example.test,{MD5_OF_TEST}\n")
+    assert WeaknessAudit.objects.get() == running
+    tasks.audit_passwords(running.pk)
+    assert not Flag.objects.filter(kind="weak").exists()
+    following = WeaknessAudit.objects.exclude(pk=running.pk).get()
+    tasks.audit_passwords(following.pk)
+    assert Flag.objects.filter(kind="weak", mailbox__local_part="test").exists()
+    assert WeaknessAudit.objects.count() == 2
+
+
 def test_a_name_like_a_test_comes_in_with_its_hash_and_says_how(domain: Any) -> None:
     hashed = hash_password("test")
     brought(f'address,password_hash\ntest@example.test,"{hashed}"\n')
@@ -340,7 +458,7 @@ def test_a_part_asks_the_database_no_more_for_many_rows(
     domain: Any, django_assert_max_num_queries: Any
 ) -> None:
     batch = claimed(ask(many(400)))
-    with django_assert_max_num_queries(40):
+    with django_assert_max_num_queries(45):
         importing.work(batch=batch, clock=lambda: AT)
     assert Mailbox.objects.count() == 400
 

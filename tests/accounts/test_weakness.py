@@ -152,6 +152,52 @@ def test_accounts_named_like_a_test_come_first(domain: Any, monkeypatch: Any) ->
     assert list(dict.fromkeys(firsts))[0:2] == ["test", "scan-2"]
 
 
+def test_then_come_those_that_nobody_uses(domain: Any, monkeypatch: Any) -> None:
+    names = ("anna", "bob", "carl", "dora", "test")
+    stored = HASHES["md5"].replace("T2S", "T2T")  # none of the guesses fits
+    rows = {local: mailbox(domain, local, stored) for local in names}
+    later = AT + datetime.timedelta(hours=1)
+    for local, kind, found_at in (
+        ("carl", "dormant", AT), ("bob", "never_used", AT), ("dora", "never_used", later),
+        ("test", "dormant", AT), ("anna", "no_owner", AT),
+    ):  # fmt: skip
+        Flag.objects.create(mailbox=rows[local], kind=kind, since=AT, found_at=found_at)
+    tried = counted(monkeypatch)
+    audit = run(weakness.start(by=None, at=AT))
+    firsts = [each for each in tried if each in names]
+    assert list(dict.fromkeys(firsts)) == ["test", "bob", "carl", "anna", "dora"]
+    assert (audit.looked_at, audit.total) == (5, 5), "each once, whatever was flagged meanwhile"
+
+
+COSTLY = {
+    "argon2id": "{ARGON2ID}$argon2id$v=19$m=1048576,t=4,p=1$c2FsdHNhbHQ$" + "a" * 43,
+    "bcrypt": "{BLF-CRYPT}$2y$15$abcdefghijklmnopqrstuuMceFj4VbmHOj8C7PetMxzZkwre/z.Ri",
+    "sha512": "{SHA512-CRYPT}$6$rounds=5000000$abcd$" + "a" * 86,
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_what_would_take_too_long_is_counted_and_not_tried(
+    kind: str, domain: Any, monkeypatch: Any
+) -> None:
+    row = mailbox(domain, "test", COSTLY[kind])
+    tried = counted(monkeypatch)
+    audit = run(weakness.start(by=None, at=AT))
+    assert (tried, audit.looked_at, audit.found) == ([], 1, 0)
+    assert weakness.too_costly() == 1
+    flags.refresh(at=AT)
+    assert not Flag.objects.filter(kind="weak").exists()
+    assert run(weakness.start(by=None, at=AT)).found == 0
+    later = AT + datetime.timedelta(hours=1)
+    lifecycle.set_password(mailbox=row, password=GOOD, by=None, at=later)
+    assert weakness.too_costly() == 0
+
+
+@pytest.mark.parametrize("kind", HASHES)
+def test_what_is_tried_does_not_cost_too_much(kind: str) -> None:
+    assert not guessing.too_costly(HASHES[kind])
+
+
 def test_it_gives_way_after_a_slice(domain: Any) -> None:
     for number in range(3):
         mailbox(domain, f"box{number}", HASHES["md5"])
