@@ -160,7 +160,7 @@ def test_no_password_is_guessed_nor_exported_and_a_file_may_bring_one(
     assert (audit.state, audit.looked_at, audit.found) == ("done", 1, 0)
     assert not WeaknessVerdict.objects.exists(), "there is nothing to guess"
     text = "".join(exporting.lines(Mailbox.objects.all(), hashes=True))
-    assert text.splitlines()[1].endswith("active,")
+    assert text.splitlines()[1].endswith("active,,"), "neither an end nor a hash"
 
 
 def test_an_invitation_may_end_the_password(anna: Mailbox, owner: Any) -> None:
