@@ -36,6 +36,7 @@ from typing import BinaryIO, Callable, NamedTuple, Optional, Tuple
 
 from . import durable, paths
 from .full import Full
+from .services import start_time
 from .uses import Uses
 
 THREADS = 64
@@ -159,6 +160,12 @@ def _counted(stream: BinaryIO, most: int) -> bytes:
     return text
 
 
+def _asking(client: socket.socket) -> int:
+    """The process at the other end: Sendmail's, that has the session."""
+    told = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", told)[0])
+
+
 class Bridge:
     def __init__(
         self, backend: str, delays: Optional[Delays] = None, uses: Optional[Uses] = None
@@ -171,6 +178,8 @@ class Bridge:
         """One question of the SASL library, from its first byte to the end of the connection."""
         with client:
             client.settimeout(_CLIENT_SECONDS)
+            pid = _asking(client)
+            started = start_time(pid)  # now, while it certainly is the one that asks
             stream = client.makefile("rb")
             try:
                 login = _counted(stream, _MOST_LOGIN)
@@ -205,6 +214,8 @@ class Bridge:
                 client.sendall(struct.pack(">H", len(reply)) + reply)
             if allowed and self.uses:
                 self.uses.note(name, app)
+                if pid and started:
+                    self.uses.opened(name, pid, started)
 
     def serve(self, listener: socket.socket) -> None:
         room = threading.BoundedSemaphore(THREADS)

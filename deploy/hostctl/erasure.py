@@ -111,7 +111,7 @@ def _forget_logins(host: Host, address: str) -> None:
     database = sqlite3.connect(host.layout.last_login_db, timeout=20)
     try:
         with database:
-            for table in ("last_login", "last_use", "mailbox_size"):
+            for table in ("last_login", "last_use", "mailbox_size", "submission"):
                 database.execute(f"DELETE FROM {table} WHERE userid = ?", (address,))
     finally:
         database.close()

@@ -28,6 +28,8 @@ The last logins are a database of their own, written by Dovecot's dict process a
     last_login  one row a mailbox; written by older renderings, which do not tell protocols apart
     last_use    one row a mailbox and protocol (imap, pop3, smtp), and one for each app
                 password that it was with ('imap:abcd2345', after the selector)
+    submission  which process of Sendmail's somebody signed in at; `started` tells it from a
+                later one of the same number
     recording   since when each protocol's logins are written; no row: they are not
     mailbox_size  one row a mailbox: what its mail takes, in bytes and messages, by Dovecot's
                 quota_clone at every change; a trigger says when
@@ -111,5 +113,13 @@ LAST_LOGIN_STEPS: Tuple[str, ...] = (
         UPDATE mailbox_size SET changed_at = CAST(strftime('%s', 'now') AS INTEGER)
         WHERE userid = NEW.userid;
     END;
+    """,
+    """
+    CREATE TABLE submission (
+        pid INTEGER PRIMARY KEY NOT NULL,
+        started TEXT NOT NULL,
+        userid TEXT NOT NULL
+    );
+    CREATE INDEX submission_of ON submission (userid);
     """,
 )

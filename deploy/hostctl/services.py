@@ -199,7 +199,7 @@ class Sendmail(Service):
             raise ServiceFailed(f"Sendmail did not start: {told.words}")
 
     def signal_reload(self, pid: int) -> None:
-        started = _start_time(pid)
+        started = start_time(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGHUP)
         # It executes itself again and detaches anew, as another process.  Until then the old
@@ -208,7 +208,7 @@ class Sendmail(Service):
         gone_since: Optional[float] = None
         while time.monotonic() < until:
             now = self.pid()
-            if now is not None and (now != pid or _start_time(now) != started):
+            if now is not None and (now != pid or start_time(now) != started):
                 return
             if now is None:
                 gone_since = gone_since or time.monotonic()
@@ -263,7 +263,8 @@ class Bridge(Service):
         return None  # it has no configuration of its own
 
 
-def _start_time(pid: int) -> str:
+def start_time(pid: int) -> str:
+    """When a process began, in the kernel's ticks; empty when there is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

@@ -1,15 +1,23 @@
 """Ending open IMAP and POP3 sessions: a suspended account's live ones would go on.
 
-Sendmail's authenticated sessions are ended by the `cansend` map instead, at their next MAIL.
+Sendmail's sessions have no list: the bridge writes down which process each login was at.  Who may
+send no more is stopped by the `cansend` map, at the next MAIL; the process of who may still (a new
+password, a revoked one) is ended.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, List, Set
 
 from .deltas import ADDRESS
 from .host import Host
+from .services import alive, start_time
 from .wire import Refused
 
 DOVEADM = "/usr/bin/doveadm"
@@ -30,14 +38,40 @@ def addresses(given: Any) -> List[str]:
 
 def end(host: Host, ended: List[str]) -> Set[str]:
     """The addresses among these that had a session, which is now over."""
-    if not ended or host.services["dovecot"].pid() is None:
+    if not ended:
         return set()
+    out = _end_submissions(host, ended)
+    if host.services["dovecot"].pid() is None:
+        return out
     if len(ended) > _ONE_BY_ONE:
         present = _logged_in(host)
         ended = [address for address in ended if address in present]
     with ThreadPoolExecutor(4) as pool:
         kicked = pool.map(lambda address: _kick(host, address), ended)
-        return {address for address, was_in in zip(ended, kicked) if was_in}  # noqa: B905 - Python 3.9
+        return out | {address for address, was_in in zip(ended, kicked) if was_in}  # noqa: B905 - Python 3.9
+
+
+def _end_submissions(host: Host, ended: List[str]) -> Set[str]:
+    """Those of who may send still; the others' are refused at their next MAIL, with a reason."""
+    out: Set[str] = set()
+    path, accounts = host.layout.last_login_db, host.layout.accounts_db
+    if not (path.is_file() and accounts.is_file()):
+        return out
+    with closing(sqlite3.connect(path, timeout=20)) as database, database:
+        database.execute("ATTACH ? AS accounts", (str(accounts),))
+        for address in ended:
+            rows = database.execute(
+                "SELECT pid, started FROM submission JOIN accounts.account ON address = userid"
+                " WHERE userid = ? AND can_login AND can_send",
+                (address,),
+            ).fetchall()
+            for pid, since in rows:
+                database.execute("DELETE FROM main.submission WHERE pid = ?", (pid,))
+                if since == start_time(pid) and alive(pid, "sendmail"):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+                        out.add(address)
+    return out
 
 
 def _kick(host: Host, address: str) -> bool:

@@ -35,6 +35,7 @@ class Uses:
         self._began = int(clock())
         self._lock = threading.Lock()
         self._waiting: Dict[Tuple[str, str], int] = {}
+        self._sessions: Dict[int, Tuple[str, str]] = {}
         self._any = threading.Event()
 
     def note(self, login: str, app: str = "") -> None:
@@ -45,19 +46,31 @@ class Uses:
                 self._waiting[key] = int(self._clock())
         self._any.set()
 
+    def opened(self, login: str, pid: int, started: str) -> None:
+        """Who signed in at which process of Sendmail's, so that the session can be ended."""
+        with self._lock:
+            if len(self._sessions) < _MOST:
+                self._sessions[pid] = (started, login)
+        self._any.set()
+
     def store(self) -> bool:
         """Writes what waits; whether the database took it."""
         self._any.clear()
         with self._lock:
             taken, self._waiting = self._waiting, {}
+            sessions, self._sessions = self._sessions, {}
         try:
             self._write(taken)
+            if sessions:
+                self._write_sessions(sessions)
         except sqlite3.Error as failure:
             syslog.syslog(syslog.LOG_WARNING, f"last uses are not written: {failure}")
             with self._lock:
                 for key, at in taken.items():
                     if len(self._waiting) < _MOST:
                         self._waiting.setdefault(key, at)
+                for pid, session in sessions.items():
+                    self._sessions.setdefault(pid, session)
             return False
         return True
 
@@ -70,6 +83,14 @@ class Uses:
                 (PROTOCOL, self._began),
             )
             database.executemany(UPSERT, [(*key, at) for key, at in taken.items()])
+
+    def _write_sessions(self, sessions: Dict[int, Tuple[str, str]]) -> None:
+        uri = self._path.as_uri() + "?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_PATIENCE)) as database, database:
+            database.executemany(
+                "INSERT OR REPLACE INTO submission (pid, started, userid) VALUES (?, ?, ?)",
+                [(pid, *session) for pid, session in sessions.items()],
+            )
 
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()

@@ -92,10 +92,13 @@ def test_each_is_good_for_its_scope_until_it_is_revoked(live: Console) -> None: 
     anna = Mailbox.objects.get(address=ANNA)
     assert {use.protocol for use in anna.uses.all()} == {"imap", "pop3", "smtp"}
 
+    time.sleep(1)  # the bridge writes down who signed in where within a second
     app_passwords.revoke(app_password=phone, by=live.owner, at=timezone.now())
     push(live)
     with pytest.raises((imaplib.IMAP4.abort, OSError)):
         reader.noop()
+    with pytest.raises((smtplib.SMTPServerDisconnected, AssertionError)):
+        assert sender.mail(ANNA)[0] == 250, "a submission session is over too"
     # Each wrong password at Dovecot makes the next answer later: these two, and no more.
     for wrong in (read, send):
         with pytest.raises(REFUSED):
