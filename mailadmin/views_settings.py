@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.addresses import unicode_domain
 from ca import notices
-from core import operators, outgoing, roles
+from core import operator_refusals, outgoing, roles
 from core.access import address_of, requires
 from core.api_auth import create_token, revoke_token
 from core.models import ApiToken
@@ -34,7 +34,7 @@ def profile(request: HttpRequest) -> HttpResponse:
             change_profile(
                 operator=request.user, by=request.user, at=timezone.now(), **form.cleaned_data
             )
-        except operators.EmailTaken as taken:
+        except operator_refusals.EmailTaken as taken:
             form.add_error("email", taken.sentence)
         else:
             chosen = form.cleaned_data["language"]

@@ -6,7 +6,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.utils import timezone
 
-from core import api_auth, operators, setup
+from core import api_auth, operator_refusals, operators, setup
 from core.models import AuditEvent, OneTimeLink, Operator
 
 AT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -78,36 +78,36 @@ def test_a_link_that_was_replaced_says_whom_to_ask(owner) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "two words", "x" * 151, "a/b"])
 def test_a_name_that_is_none_is_refused(name) -> None:
-    with pytest.raises(operators.UsernameRefused):
+    with pytest.raises(operator_refusals.UsernameRefused):
         add(name)
 
 
 @pytest.mark.parametrize("name", ["owner", "OWNER", "Owner@example.test"])
 def test_a_name_leads_to_one_operator(owner, name) -> None:
-    with pytest.raises(operators.UsernameTaken, match="owner"):
+    with pytest.raises(operator_refusals.UsernameTaken, match="owner"):
         add(name)
     assert Operator.objects.count() == 1 and not OneTimeLink.objects.exists()
 
 
 def test_an_address_leads_to_one_operator(owner) -> None:
-    with pytest.raises(operators.EmailTaken):
+    with pytest.raises(operator_refusals.EmailTaken):
         add(email="OWNER@example.test")
     anna, _link = add()
-    with pytest.raises(operators.EmailTaken):
+    with pytest.raises(operator_refusals.EmailTaken):
         change(anna, email="owner@example.test")
-    with pytest.raises(operators.EmailRefused):
+    with pytest.raises(operator_refusals.EmailRefused):
         change(anna, email="no address")
     assert change(anna, email="anna@example.test").email == "anna@example.test"
 
 
 def test_the_role_must_exist_and_a_scoped_one_needs_a_domain() -> None:
-    with pytest.raises(operators.RoleUnknown, match="domain_manager"):
+    with pytest.raises(operator_refusals.RoleUnknown, match="domain_manager"):
         add(role="viewer")
     for role in ("domain_manager", "helpdesk"):
-        with pytest.raises(operators.ScopeNeeded):
+        with pytest.raises(operator_refusals.ScopeNeeded):
             add(role=role, domains=[" "])
     anna, _link = add()
-    with pytest.raises(operators.ScopeNeeded):
+    with pytest.raises(operator_refusals.ScopeNeeded):
         change(anna, role="helpdesk")
     assert Operator.objects.get(pk=anna.pk).role == "administrator"
 
@@ -135,29 +135,29 @@ def test_of_two_who_edit_one_the_second_is_told(owner) -> None:
     anna, _link = add()
     seen = operators.stamp(anna)
     change(anna, role="auditor", by=owner)
-    with pytest.raises(operators.ChangedMeanwhile):
+    with pytest.raises(operator_refusals.ChangedMeanwhile):
         change(anna, seen=seen, email="anna@example.test")
     row = Operator.objects.get(pk=anna.pk)
     assert (row.role, row.email) == ("auditor", "")
     seen = operators.stamp(row)
     operators.switch_off(operator=row, by=owner, at=AT)
-    with pytest.raises(operators.ChangedMeanwhile):
+    with pytest.raises(operator_refusals.ChangedMeanwhile):
         change(row, seen=seen, role="owner")
 
 
 def test_nobody_changes_his_own_rights(owner, second_owner) -> None:
-    with pytest.raises(operators.OwnAccount):
+    with pytest.raises(operator_refusals.OwnAccount):
         change(owner, role="auditor", by=owner)
-    with pytest.raises(operators.OwnAccount):
+    with pytest.raises(operator_refusals.OwnAccount):
         operators.switch_off(operator=owner, by=owner, at=AT)
-    with pytest.raises(operators.OwnAccount):
+    with pytest.raises(operator_refusals.OwnAccount):
         operators.let_in(operator=owner, by=owner, at=AT)
     assert change(owner, email="o@example.test", by=owner).role == "owner"
 
 
 def test_nobody_widens_his_own_scope() -> None:
     anna, _link = add(role="domain_manager", domains=["a.test"])
-    with pytest.raises(operators.OwnAccount):
+    with pytest.raises(operator_refusals.OwnAccount):
         change(anna, domains=["a.test", "b.test"], by=anna)
 
 
@@ -168,9 +168,9 @@ def test_the_last_owner_who_can_sign_in_stays(owner) -> None:
     off.is_active = False
     off.save()
     for _attempt in range(2):
-        with pytest.raises(operators.LastOwner):
+        with pytest.raises(operator_refusals.LastOwner):
             change(owner, role="administrator")
-        with pytest.raises(operators.LastOwner):
+        with pytest.raises(operator_refusals.LastOwner):
             operators.switch_off(operator=owner, by=waiting, at=AT)
     join(link)
     assert change(owner, role="administrator", by=waiting).role == "administrator"
@@ -179,7 +179,7 @@ def test_the_last_owner_who_can_sign_in_stays(owner) -> None:
 
 def test_of_two_owners_who_take_the_other_away_the_second_is_refused(owner, second_owner) -> None:
     change(second_owner, role="auditor", by=owner)
-    with pytest.raises(operators.LastOwner):
+    with pytest.raises(operator_refusals.LastOwner):
         operators.switch_off(operator=owner, by=second_owner, at=AT)
 
 
@@ -270,7 +270,7 @@ def test_who_was_locked_out_gets_in_by_the_link_alone(owner, client) -> None:
     join(link, "another whole sentence", at=now)
     assert last_event().action == "core.operator.restored"
     operators.switch_off(operator=anna, by=owner, at=now)
-    with pytest.raises(operators.SwitchedOff):
+    with pytest.raises(operator_refusals.SwitchedOff):
         operators.let_in(operator=anna, by=owner, at=now)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connection
 
-from core import operators
+from core import operator_refusals, operators
 from core.models import Operator
 from tests.accounts.test_concurrency import at_once
 
@@ -24,7 +24,7 @@ def test_two_owners_who_take_each_other_away_leave_one(owner, _round) -> None:
         return lambda: operators.switch_off(operator=target, by=by, at=AT)
 
     outcomes = at_once(off(owner, second), off(second, owner))
-    assert sum(isinstance(outcome, operators.LastOwner) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, operator_refusals.LastOwner) for outcome in outcomes) == 1
     assert Operator.objects.filter(role="owner", is_active=True).count() == 1
 
 
@@ -38,7 +38,7 @@ def test_of_two_changes_at_once_the_second_is_told(owner, _round) -> None:
         return lambda: operators.change(operator=anna, seen=seen, **given, by=owner, at=AT)
 
     outcomes = at_once(change(role="administrator"), change(email="anna@example.test"))
-    assert sum(isinstance(outcome, operators.ChangedMeanwhile) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, operator_refusals.ChangedMeanwhile) for outcome in outcomes) == 1
     anna.refresh_from_db()
     assert (anna.role, anna.email) in {("administrator", ""), ("auditor", "anna@example.test")}
 
@@ -48,5 +48,5 @@ def test_one_name_is_given_once(owner) -> None:
         return operators.add(username="anna", role="auditor", by=owner, at=AT)
 
     outcomes = at_once(add, add, add)
-    assert sum(isinstance(outcome, operators.UsernameTaken) for outcome in outcomes) == 2
+    assert sum(isinstance(outcome, operator_refusals.UsernameTaken) for outcome in outcomes) == 2
     assert Operator.objects.filter(username="anna").count() == 1
