@@ -269,3 +269,17 @@ def aliases_to(mailbox: Mailbox, by: Operator | None = None) -> list[Alias]:
     rows = Alias.objects.visible_to(by).select_related("domain")
     rows = rows.filter(targets__icontains=mailbox.address)
     return [alias for alias in rows if mailbox.address in alias.targets]
+
+
+def said_of_aliases(aliases: Sequence[Alias]) -> str:
+    """What closing means for the aliases that lead to the mailbox; empty where none does."""
+    if not aliases:
+        return ""
+    first, more = aliases[0].unicode_address, len(aliases) - 1
+    if not more:
+        return _("%(first)s leads here: mail to it no longer arrives here.") % {"first": first}
+    return ngettext(
+        "%(first)s and %(count)d more alias lead here: mail to them no longer arrives here.",
+        "%(first)s and %(count)d more aliases lead here: mail to them no longer arrives here.",
+        more,
+    ) % {"first": first, "count": more}

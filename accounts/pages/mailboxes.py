@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import (
     addresses,
     app_passwords,
+    closing,
     exporting,
     flag_words,
     invitations,
@@ -215,6 +216,8 @@ def show_mailbox(
     uses = usage.shown(row)
     _note_invitations([row])
     kept_back = row.address in protection.protected()
+    closes = row.may("close") and request.user.may("accounts.manage")
+    leading = closing.aliases_to(row, request.user) if closes else []
     context = {
         "mailbox": row,
         "uses": uses,
@@ -222,6 +225,7 @@ def show_mailbox(
         "any_evidence": any(use.since or use.at for use in uses),
         "suspend_form": SuspendForm(),
         "close_form": CloseForm(),
+        "leads_here": closing.said_of_aliases(leading),
         "app_passwords": row.app_passwords.filter(revoked_at=None),
         "erasure": Erasure.objects.filter(address=row.address).last()
         if row.state == states.ERASED

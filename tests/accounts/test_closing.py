@@ -329,3 +329,21 @@ def test_the_calls_close_open_and_erase(owner: Any, anna: Any, client: Client) -
     ask("close", {})
     assert ask("erase", {"typed": "x"}).json()["code"] == "ConfirmationWrong"
     assert ask("erase", {"typed": anna.address, "early": True}).json()["state"] == "erased"
+
+
+def test_the_question_names_the_aliases_that_lead_here(
+    client: Client, owner: Any, anna: Mailbox, domain: Any
+) -> None:
+    client.force_login(owner, backend="allauth.account.auth_backends.AuthenticationBackend")
+
+    def asked() -> str:
+        return client.get(reverse("accounts:mailbox", args=[anna.pk])).content.decode()
+
+    assert "no longer arrives here" not in asked()
+    given: dict[str, Any] = {"domain": domain, "targets": [anna.address], "by": owner, "at": AT}
+    aliases.create(local_part="sales", **given)
+    assert "sales@example.test leads here: mail to it no longer arrives here." in asked()
+    aliases.create(local_part="team", **given)
+    aliases.create(local_part="office", **given)
+    aliases.create(local_part="other", **{**given, "targets": ["xanna@example.test"]})
+    assert "and 2 more aliases lead here: mail to them no longer arrives here." in asked()
