@@ -146,7 +146,10 @@ def _to_operator(flags: Sequence[Flag], suspends_at: datetime, *, to: str) -> Em
         ),
     ]
     if (left := len(named) - MOST_NAMED) > 0:
-        lines.append(ngettext("and %(n)d more", "and %(n)d more", left) % {"n": left})
+        lines.append(
+            ngettext("and %(count)d account more", "and %(count)d accounts more", left)
+            % {"count": left}
+        )
     lines += [
         "",
         _(
