@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import addresses, catch_all
-from accounts.lifecycle import check_expiry, check_free, check_local_part
+from accounts.checks import check_expiry, check_free, check_local_part
 from accounts.models import Alias, Change, Domain
 from accounts.protection import check_address
 from accounts.refusals import AddressTaken, DomainGone, EditedMeanwhile, TargetRefused

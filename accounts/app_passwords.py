@@ -18,8 +18,9 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts import states
+from accounts.checks import check_expiry
 from accounts.hashing import hash_secret
-from accounts.lifecycle import check_expiry, locked, tell
+from accounts.lifecycle import locked, tell
 from accounts.models import AppPassword, Mailbox
 from accounts.models.app_passwords import AppPasswordQuerySet
 from accounts.protection import check_not_protected

@@ -16,7 +16,8 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts import lifecycle, states
+from accounts import states
+from accounts.checks import check_not_expired
 from accounts.lifecycle import locked, tell, update
 from accounts.models import (
     Alias,
@@ -170,7 +171,7 @@ def reopen(*, mailbox: Mailbox, by: Operator | None, at: datetime.datetime) -> M
                 _("%(address)s is not closed, so it cannot be opened again.")
                 % {"address": row.unicode_address}
             )
-        lifecycle.check_not_expired(row, at)
+        check_not_expired(row, at)
         update(
             row,
             state=states.BY_VERB["reopen"].target,

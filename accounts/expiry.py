@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts import lifecycle, states
+from accounts.checks import check_expiry, check_name, check_owner
 from accounts.lifecycle import locked, update
 from accounts.models import Mailbox
 from accounts.models.mailboxes import EXPIRED, MailboxQuerySet
@@ -43,14 +44,14 @@ def set_end(
     NotInState, ExpiryRefused, OwnerMissing, NameNeedsReason, MailboxProtected.
     """
     check_not_protected(mailbox, by)
-    lifecycle.check_expiry(expires_at, at)
+    check_expiry(expires_at, at)
     with transaction.atomic():
         row = locked(mailbox)
         if row.state == states.ERASED:
             raise NotInState(_("This account was erased."))
-        lifecycle.check_owner(row.owner_contact, expires_at)
+        check_owner(row.owner_contact, expires_at)
         reason = said(name_reason, "name_reason") or row.name_reason
-        lifecycle.check_name(row.local_part, reason, temporary=expires_at is not None)
+        check_name(row.local_part, reason, temporary=expires_at is not None)
         before = row.expires_at
         if (expires_at, reason) == (before, row.name_reason):
             return row

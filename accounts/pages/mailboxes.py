@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import (
     addresses,
     app_passwords,
+    checks,
     closing,
     exporting,
     flag_words,
@@ -162,9 +163,9 @@ def name_check(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"problems": []}
     if text.strip() and domain:
         try:
-            local = lifecycle.check_local_part(text, domain)
+            local = checks.check_local_part(text, domain)
             context["address"] = f"{local}@{domain.unicode_name}"
-            lifecycle.check_free(domain, local, at=timezone.now())
+            checks.check_free(domain, local, at=timezone.now())
             protection.check_address(f"{local}@{domain.name}", request.user)
         except AddressRefused as refused:
             context["problems"] = refused.sentences

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts import aliases, due, lifecycle
+from accounts import aliases, checks, due
 from accounts.models import Alias, Change
 from accounts.refusals import EditedMeanwhile
 from accounts.tasks import expire_alias
@@ -81,7 +81,7 @@ def test_an_edit_that_leads_in_a_circle_is_refused(domain: Any, info: Alias) -> 
 
 
 def test_one_for_a_time_is_deleted_by_nobody_when_it_is_over(info: Alias) -> None:
-    with pytest.raises(lifecycle.ExpiryRefused):
+    with pytest.raises(checks.ExpiryRefused):
         edit(info, expires_at=AT)
     edit(info, expires_at=AT + DAY)
     before = told()

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts import app_passwords, closing, delta, due, lifecycle, usage
 from accounts.app_passwords import AlreadyRevoked, NameMissing, ScopeMissing, TooMany
+from accounts.checks import ExpiryRefused
 from accounts.hashing import matches
-from accounts.lifecycle import ExpiryRefused
 from accounts.models import AppPassword, Change, Mailbox
 from accounts.protection import MailboxProtected
 from accounts.refusals import NotInState, TextRefused

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import bulk, due, expiry, lifecycle, states, tasks
-from accounts.lifecycle import Expired, ExpiryRefused, NameNeedsReason, OwnerMissing
+from accounts.checks import Expired, ExpiryRefused, NameNeedsReason, OwnerMissing
 from accounts.models import Change, Mailbox
 from core.models import AuditEvent
 

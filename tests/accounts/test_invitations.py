@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import delta, exporting, hashing, invitations, lifecycle, tasks, weakness
+from accounts import checks, delta, exporting, hashing, invitations, lifecycle, tasks, weakness
 from accounts.lifecycle import MailboxRefused
 from accounts.models import Change, Invitation, Mailbox, WeaknessVerdict
 from accounts.refusals import NotInState
@@ -141,7 +141,7 @@ def test_made_without_a_password_its_owner_sets_it(domain: Any, owner: Any) -> N
 
 
 def test_what_is_refused_leaves_neither_mailbox_nor_link(domain: Any, owner: Any) -> None:
-    with pytest.raises(lifecycle.NameNeedsReason):
+    with pytest.raises(checks.NameNeedsReason):
         invited(domain, owner, "test")
     with pytest.raises(MailboxRefused):
         invitations.create(

@@ -8,7 +8,8 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from accounts import aliases, hashing, lifecycle
-from accounts.lifecycle import MailboxRefused, NameNeedsReason
+from accounts.checks import NameNeedsReason
+from accounts.lifecycle import MailboxRefused
 from accounts.models import Alias, Change, Domain, Mailbox
 from accounts.refusals import AddressRefused, AddressTaken, DomainGone, EditedMeanwhile, NotInState
 from accounts.rules import PasswordRefused, QuotaRefused

@@ -1,0 +1,108 @@
+"""What stands in the way of an address, and of the end of a temporary account."""
+
+import datetime
+
+from django.utils.translation import gettext_lazy as _
+
+from accounts import addresses, states
+from accounts.models import Alias, Domain, Erasure, Mailbox
+from accounts.refusals import AddressRefused, AddressTaken
+from core.errors import Refusal
+
+HANDED_ON_AFTER = datetime.timedelta(days=365)
+
+
+class NameNeedsReason(Refusal):
+    """The name looks like an account for a test, and nobody said why it is one."""
+
+    field = "name_reason"
+
+    def __init__(self, token: str) -> None:
+        super().__init__(
+            _(
+                "“%(token)s” looks like an account for a test. Such accounts are forgotten, and "
+                "are the first that attackers try. Make it a temporary one, say why it must stay, "
+                "or choose another name."
+            )
+            % {"token": token}
+        )
+        self.token = token
+
+
+class ExpiryRefused(Refusal):
+    field = "expires_at"
+
+    def __init__(self) -> None:
+        super().__init__(_("That moment is past: choose a later one."))
+
+
+class OwnerMissing(Refusal):
+    """A temporary account has somebody who can be asked about it."""
+
+    field = "owner_contact"
+
+    def __init__(self) -> None:
+        super().__init__(_("Say who looks after it: a temporary account needs an owner."))
+
+
+class Expired(Refusal):
+    """A temporary account whose time is over is extended before it is used again."""
+
+    status = 409
+
+    def __init__(self, row: Mailbox) -> None:
+        super().__init__(
+            _("The time of %(address)s is over since %(day)s. Extend it first.")
+            % {"address": row.unicode_address, "day": f"{row.expires_at:%Y-%m-%d}"}
+        )
+
+
+def check_local_part(text: str, domain: Domain) -> str:
+    """The name as it is stored, or AddressRefused."""
+    try:
+        return addresses.within(text, domain.name).local
+    except addresses.NotAnAddress as refused:
+        raise AddressRefused(refused.reasons) from None
+
+
+def check_free(
+    domain: Domain, local: str, *, insist: bool = False, at: datetime.datetime | None = None
+) -> None:
+    """AddressTaken when a mailbox, an alias or a tombstone has the address.
+
+    A tombstone does for a year, or until somebody insists; and as long as the former owner's mail
+    is still on the host.
+    """
+    address = f"{local}@{domain.name}"
+    if Erasure.objects.filter(address=address, state=Erasure.WAITING).exists():
+        raise AddressTaken(address, "erasing")
+    found = Mailbox.objects.filter(address=address).values_list("state", "state_since").first()
+    if found:
+        state, since = found
+        if state != states.ERASED:
+            raise AddressTaken(address, "mailbox")
+        if not insist and (at is None or since + HANDED_ON_AFTER > at):
+            raise AddressTaken(address, "erased")
+    if Alias.objects.filter(address=address).exists():
+        raise AddressTaken(address, "alias")
+
+
+def check_name(local: str, reason: str, *, temporary: bool = False) -> None:
+    token = addresses.test_token(local)
+    if token and not temporary and not reason.strip():
+        raise NameNeedsReason(token)
+
+
+def check_expiry(expires_at: datetime.datetime | None, at: datetime.datetime | None) -> None:
+    if expires_at is not None and at is not None and expires_at <= at:
+        raise ExpiryRefused
+
+
+def check_owner(owner_contact: str, expires_at: datetime.datetime | None) -> None:
+    if expires_at is not None and not owner_contact.strip():
+        raise OwnerMissing
+
+
+def check_not_expired(row: Mailbox, at: datetime.datetime) -> None:
+    if row.expired(at):
+        raise Expired(row)
