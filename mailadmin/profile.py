@@ -11,9 +11,11 @@ from core.models import Operator
 def change_profile(
     *, operator: Operator, email: str, language: str, by: Operator, at: datetime
 ) -> None:
-    """EmailTaken: nobody takes the address with which somebody else signs in."""
+    """EmailTaken: nobody takes the address with which somebody else signs in. One that is shared
+    from before may stay."""
     with transaction.atomic():
-        operators.check_email_free(Operator(pk=operator.pk, email=email))
+        if email != operator.email:
+            operators.check_email_free(Operator(pk=operator.pk, email=email))
         Operator.objects.filter(pk=operator.pk).update(email=email, language=language)
         audit.record(
             by=by,

@@ -102,6 +102,16 @@ def test_nobody_takes_the_address_of_somebody_else(client, owner, viewer):
     assert viewer.email == ""
 
 
+def test_an_address_that_two_have_already_may_stay(client, owner, viewer):
+    """They may, from before it was refused: the language is saved all the same."""
+    type(viewer).objects.filter(pk=viewer.pk).update(email=owner.email)
+    client.force_login(viewer, backend="allauth.account.auth_backends.AuthenticationBackend")
+    answer = client.post("/settings/", {"email": owner.email, "language": "zh-hant"})
+    assert answer.status_code == 302
+    viewer.refresh_from_db()
+    assert (viewer.email, viewer.language) == (owner.email, "zh-hant")
+
+
 def test_language_switch_comes_back_and_never_leaves_the_site(client, db):
     answer = client.post("/language/", {"language": "zh-hant", "next": "/session/login/?next=/"})
     assert answer["Location"] == "/session/login/?next=/"
