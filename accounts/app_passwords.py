@@ -95,7 +95,7 @@ def create(
         row = locked(mailbox)
         if row.state != states.ACTIVE:
             raise NotInState(
-                _("%(address)s is not active: resume it first, then make an app password for it.")
+                _("%(address)s is not active. Once it is resumed, it can have an app password.")
                 % {"address": row.unicode_address}
             )
         if row.app_passwords.filter(revoked_at=None).count() >= MOST:

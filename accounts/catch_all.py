@@ -12,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from accounts import addresses
-from accounts.models import Alias, Mailbox
+from accounts.models import Alias, Domain, Mailbox
 
 
 def of(address: str) -> str:
     """The catch-all that would take this address: `*@` and its domain."""
     return f"{addresses.CATCH_ALL}@{address.rpartition('@')[2]}"
+
+
+def is_there(domain: Domain) -> bool:
+    """Whether the domain has one."""
+    return Alias.objects.filter(domain=domain, local_part=addresses.CATCH_ALL).exists()
 
 
 def taken(names: Collection[str]) -> set[str]:

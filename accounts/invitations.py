@@ -74,7 +74,7 @@ def invite(
         row = lifecycle.locked(mailbox)
         if row.state != states.ACTIVE:
             raise NotInState(
-                _("%(address)s is not active: resume it first, then invite its owner.")
+                _("%(address)s is not active. Once it is resumed, its owner can be invited.")
                 % {"address": row.unicode_address}
             )
         ends = end_password and row.has_password

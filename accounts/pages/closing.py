@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import addresses, closing, expiry
+from accounts import addresses, catch_all, closing, expiry
 from accounts.forms import add_refusal
 from accounts.forms_closing import CloseForm, EraseForm, ExpiryForm
 from accounts.pages.mailboxes import active_again, kept_from, ours, show_mailbox
@@ -67,6 +67,7 @@ def erase(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("accounts:mailbox", pk)
     leading = closing.aliases_to(row, request.user)
     context = {"form": form, "mailbox": row, "aliases": leading}
+    context["caught"] = catch_all.is_there(row.domain)
     return render(request, "accounts/erase.html", context)
 
 

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import (
     addresses,
     app_passwords,
+    catch_all,
     checks,
     closing,
     exporting,
@@ -231,6 +232,7 @@ def show_mailbox(
         "erasure": Erasure.objects.filter(address=row.address).last()
         if row.state == states.ERASED
         else None,
+        "caught": row.state == states.ERASED and catch_all.is_there(row.domain),
         "flags": flag_words.of_mailbox(row, at=timezone.now()),
         "test_token": addresses.test_token(row.local_part),
         "protected": kept_back,

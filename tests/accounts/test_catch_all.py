@@ -9,13 +9,14 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts import aliases, catch_all, delta, lifecycle, protection
+from accounts import aliases, catch_all, closing, delta, lifecycle, protection
 from accounts.models import Alias, Change, Domain, Mailbox
 from accounts.protection import MailboxProtected
 from accounts.refusals import AddressRefused, AddressTaken
 from core.models import AuditEvent, Operator
 from tests.accounts.conftest import AT, GOOD
 from tests.accounts.test_api import Api
+from tests.accounts.test_closing import confirm_who_it_is
 
 pytestmark = pytest.mark.django_db
 DAY = datetime.timedelta(days=1)
@@ -167,3 +168,21 @@ def test_the_api_takes_a_star(owner: Any, domain: Domain, anna: Mailbox) -> None
     assert api("delete", f"/aliases/{STAR}").status_code == 204
     assert api("get", f"/aliases/{STAR}").status_code == 404
     assert api("get", "/aliases/*@*").status_code == 404
+
+
+def test_who_erases_is_told_that_it_takes_the_mail(
+    signed_in: Client, star: Alias, domain: Domain
+) -> None:
+    """An erased address is not handed on, but a catch-all takes what is sent to it."""
+    bert = lifecycle.create(domain=domain, local_part="bert", password=GOOD, by=None, at=AT)
+    closing.close(mailbox=bert, days=0, by=None, at=AT)
+    confirm_who_it_is(signed_in)
+    asked = signed_in.get(reverse("accounts:erase", args=[bert.pk])).content.decode()
+    assert "has a catch-all: mail to the address arrives there" in asked
+    closing.erase(mailbox=bert, typed=bert.address, by=None, at=AT)
+    page = reverse("accounts:mailbox", args=[bert.pk])
+    shown = signed_in.get(page).content.decode()
+    assert "arrives there" in shown and "nobody gets mail" not in shown
+    aliases.delete(alias=star, by=None, at=AT)
+    shown = signed_in.get(page).content.decode()
+    assert "arrives there" not in shown and "nobody gets mail" in shown

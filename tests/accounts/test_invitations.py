@@ -87,7 +87,7 @@ def test_a_refused_password_leaves_the_link_good(anna: Mailbox, owner: Any) -> N
 
 def test_only_an_active_account_is_invited(anna: Mailbox, owner: Any) -> None:
     lifecycle.suspend(mailbox=anna, by=owner, at=AT)
-    with pytest.raises(NotInState, match="resume it first"):
+    with pytest.raises(NotInState, match="Once it is resumed"):
         invitations.invite(mailbox=anna, by=owner, at=AT)
 
 

@@ -242,6 +242,29 @@ def test_pages_offer_the_helpdesk_what_it_may(anna: Mailbox, helper: Operator) -
     assert resume in body(client.get(reverse("accounts:mailbox", args=[anna.pk])))
 
 
+def test_pages_send_nobody_where_he_may_not_go(
+    anna: Mailbox, helper: Operator, signed_in: Client
+) -> None:
+    page = reverse("accounts:mailbox", args=[anna.pk])
+    ticked = {"verb": "suspend", "mailbox": [anna.pk]}
+    shown = body(browser(helper).get(page))
+    shown += body(browser(helper).post(reverse("accounts:selected"), ticked))
+    asked = body(signed_in.get(page))
+    asked += body(signed_in.post(reverse("accounts:selected"), ticked))
+    for sentence in (
+        "deploy its configuration once more",
+        "you can resume it at any time",
+        "you can resume them at any time",
+    ):
+        assert sentence in asked and sentence not in shown, sentence
+    for sentence in (
+        "An administrator of this console can change that.",
+        "whoever manages its domain can resume it at any time",
+        "whoever manages their domain can resume them at any time",
+    ):
+        assert sentence in shown and sentence not in asked, sentence
+
+
 def test_the_api_lists_what_is_in_scope(anna: Mailbox, otto: Mailbox, manager: Operator) -> None:
     client = with_token(manager)
     for name in ("domains", "mailboxes", "aliases", "flags"):

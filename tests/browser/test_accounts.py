@@ -106,7 +106,7 @@ def test_several_are_suspended_after_one_question(browse, base, world, sign_in, 
     page.goto(base + "/accounts/?state=active")
     suspend = page.get_by_role("button", name="Suspend…")
     assert suspend.is_disabled()
-    page.get_by_label("Tick all on this page").check()
+    page.get_by_role("checkbox", name="Tick all on this page").check()
     assert suspend.is_enabled()
     active = Mailbox.objects.in_state("active").count()
     assert page.get_by_text(f"ticked: {active}").is_visible()
@@ -117,6 +117,21 @@ def test_several_are_suspended_after_one_question(browse, base, world, sign_in, 
     page.get_by_text("suspended.").wait_for()
     assert Mailbox.objects.in_state("active").count() == 0
     assert page.url.endswith("?state=active")
+    assert not watch.problems
+
+
+def test_all_are_ticked_at_once_on_a_phone(browse, base, world, sign_in, watch):
+    page = browse(width=360, height=740)
+    sign_in(page)
+    page.goto(f"{base}/accounts/")
+    every = page.get_by_role("checkbox", name="Tick all on this page")
+    assert every.count() == 1, "the other is in the head, which is not shown"
+    every.check()
+    rows = page.locator("tbody input[type=checkbox]")
+    assert rows.count() > 1 and all(box.is_checked() for box in rows.all())
+    rows.first.uncheck()
+    assert not every.is_checked()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert not watch.problems
 
 
