@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from accounts.models import Domain, Erasure
-from deploy import accounts_push, drift, placement, usage
+from deploy import accounts_push, drift, placement, renewal, usage
 from deploy.models import AccountPush, Host, HostJob, HostRollout
 
 
@@ -31,6 +31,10 @@ def uses(at: datetime) -> "QuerySet[Host]":
 
 def looks(at: datetime) -> "QuerySet[Host]":
     return drift.due(at)
+
+
+def renewals(at: datetime) -> "QuerySet[Host]":
+    return renewal.due(at)
 
 
 def domains(at: datetime) -> "QuerySet[Domain]":

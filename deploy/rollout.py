@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -118,13 +118,19 @@ def live_numbers(hosts: Sequence[Host]) -> dict[int, int]:
     return dict(rows.values_list("host_id", "number"))
 
 
-def preview(host: Host, *, to: Generation | None = None) -> Preview:
-    """What putting the host live would do; with `to`, what going back to that generation would."""
+def preview(host: Host, *, to: Generation | None = None, only_certificate: bool = False) -> Preview:
+    """What putting the host live would do; with `to`, what going back to that generation would.
+
+    `only_certificate`: what is live stays as it is, but for the certificate.
+    """
     live = live_generation(host)
     objections: list[str] = []
     wanted: Wanted | None = None
     try:
-        wanted = _of_generation(to) if to else _wanted(host)
+        if only_certificate and live:
+            wanted = _exchanged(host, live)
+        else:
+            wanted = _of_generation(to) if to else _wanted(host)
     except CannotRender as error:
         objections.append(sentences.cannot_render(error))
     if wanted is None:
@@ -150,6 +156,14 @@ def _wanted(host: Host) -> Wanted | None:
     return Wanted(made, snapshot.rendered(made), host.certificate_id)
 
 
+def _exchanged(host: Host, live: Generation) -> Wanted | None:
+    made = snapshot.of_host(host)
+    if made is None:
+        return None
+    exchanged = replace(_snapshot_of(live), tls=made.tls)
+    return Wanted(exchanged, snapshot.rendered(exchanged), host.certificate_id)
+
+
 def _of_generation(generation: Generation) -> Wanted:
     return Wanted(_snapshot_of(generation), generation.bundle(), generation.certificate_id)
 
@@ -163,6 +177,7 @@ def request(
     to: Generation | None = None,
     even_if_same: bool = False,
     overwrite: Collection[str] = (),
+    only_certificate: bool = False,
 ) -> Rollout:
     """Put what is wanted live on each host, or (`to`, one host) an earlier generation again.
 
@@ -170,7 +185,7 @@ def request(
     (`reported().drift_mark`). Raises NotReady, Objected, UnderWay, NothingToDo, NotKept, Drifted;
     nothing is stored then.
     """
-    previews = [_checked(host, to, even_if_same, overwrite) for host in hosts]
+    previews = [_checked(host, to, even_if_same, overwrite, only_certificate) for host in hosts]
     with transaction.atomic():
         rollout = Rollout.objects.create(created_at=at, created_by=by, reason=reason)
         for view in previews:
@@ -179,13 +194,17 @@ def request(
 
 
 def _checked(
-    host: Host, to: Generation | None, even_if_same: bool, overwrite: Collection[str]
+    host: Host,
+    to: Generation | None,
+    even_if_same: bool,
+    overwrite: Collection[str],
+    only_certificate: bool,
 ) -> Preview:
     if not host.is_ready:
         raise NotReady(host)
     if to is not None and (to.host_id != host.pk or to.state != Generation.KEPT):
         raise NotKept()
-    view = preview(host, to=to)
+    view = preview(host, to=to, only_certificate=only_certificate)
     if view.objections:
         raise Objected(" ".join(view.objections))
     if view.plan is not None and view.plan.is_empty and not even_if_same:

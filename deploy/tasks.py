@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from deploy import accounts_push, carriage, drift, erasing, placement, turns, usage
+from deploy import accounts_push, carriage, drift, erasing, placement, renewal, turns, usage
 
 
 @shared_task(name="deploy.carry_out", ignore_result=True)
@@ -39,3 +39,8 @@ def look(pk: int) -> None:
 @shared_task(name="deploy.place_domain", ignore_result=True)
 def place_domain(pk: int) -> None:
     placement.place(pk, at=timezone.now())
+
+
+@shared_task(name="deploy.renew_certificate", ignore_result=True)
+def renew_certificate(pk: int) -> None:
+    renewal.renew(pk, at=timezone.now())

@@ -16,7 +16,7 @@ from accounts.models import Domain, Mailbox
 from ca import ending, notices, trust
 from ca.models import Certificate
 from ca.wording.renewal import due_reason
-from deploy import drift
+from deploy import drift, renewal
 from deploy.models import AccountPush, Generation, Host, HostRollout
 
 SOON = timedelta(days=14)
@@ -51,6 +51,7 @@ def look(*, at: datetime) -> Overview:
     last = last_rollouts(hosts)
     needs = [need for host in hosts for need in host_needs(host, last.get(host.pk), at)]
     needs += drift_needs(hosts)
+    needs += renewal_needs(at)
     needs += authority_needs(hosts, at)
     needs.sort(key=lambda need: need.kind != "danger")
     ends = [host.certificate.not_after for host in hosts if host.certificate]
@@ -156,6 +157,19 @@ def host_needs(host: Host, rollout: HostRollout | None, at: datetime) -> list[Ne
         days = (host.certificate.not_after - at).days
         text = ngettext("%(days)d day is left.", "%(days)d days are left.", days) % {"days": days}
         need("warning", _("The certificate of %(host)s expires soon"), text, _("Renew it"))
+    return found
+
+
+def renewal_needs(at: datetime) -> list[Need]:
+    """Certificates that should have been renewed by now, and why they were not."""
+    found = []
+    for host, old in renewal.ripe(at):
+        trouble = renewal.trouble(host, at)
+        if trouble:
+            loud = old.not_after - at < SOON
+            title = _("The certificate of %(host)s could not be renewed") % {"host": host.fqdn}
+            page = reverse("deploy:host", args=[host.pk])
+            found.append(Need("danger" if loud else "warning", title, trouble, page, _("See why")))
     return found
 
 

@@ -30,6 +30,7 @@ ROUTES: dict[str, Route] = {
     "deploy.carry_out": Route("work", due="deploy.due.rollouts"),
     "deploy.host_job": Route("work", due="deploy.due.jobs"),
     "deploy.erase_mail": Route("work", due="deploy.due.erasures"),
+    "deploy.renew_certificate": Route("work", due="deploy.due.renewals"),
     "deploy.look": Route("work", due="deploy.due.looks"),
     "deploy.collect_usage": Route("work", due="deploy.due.uses"),
     "accounts.expire_alias": Route("work", due="accounts.due.aliases_expired"),
