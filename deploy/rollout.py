@@ -21,7 +21,7 @@ from core.models import Operator
 from core.nudge import nudge
 from deploy import plan as planning
 from deploy import sentences, snapshot
-from deploy.bundle import Bundle
+from deploy.bundle import TLS_CA, TLS_CHAIN, Bundle
 from deploy.models import Generation, Host, HostRollout, Rollout
 from deploy.plan import Plan
 from deploy.render import CannotRender
@@ -160,8 +160,10 @@ def _exchanged(host: Host, live: Generation) -> Wanted | None:
     made = snapshot.of_host(host)
     if made is None:
         return None
-    exchanged = replace(_snapshot_of(live), tls=made.tls)
-    return Wanted(exchanged, snapshot.rendered(exchanged), host.certificate_id)
+    # Not rendered anew: what this release writes differently is for somebody to look at.
+    tls = {TLS_CHAIN: made.tls.chain_pem, TLS_CA: made.tls.ca_pem}
+    bundle = Bundle({**live.bundle().files, **tls})
+    return Wanted(replace(_snapshot_of(live), tls=made.tls), bundle, host.certificate_id)
 
 
 def _of_generation(generation: Generation) -> Wanted:

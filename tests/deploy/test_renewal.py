@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from ca import preparation, tasks
-from deploy import certificates, due, renewal, rollout, turns
+from deploy import certificates, due, renewal, rollout, snapshot, turns
+from deploy.bundle import SENDMAIL_MC, TLS_CHAIN, Bundle
 from deploy.models import Host, HostJob
 from mailadmin import overview
 from tests.deploy.conftest import csr_for
@@ -50,14 +51,23 @@ def test_nothing_before_two_thirds_and_an_order_by_nobody_after(deployed, ripe):
     assert not due.renewals(ripe).exists()
 
 
-def test_the_rollout_takes_the_certificate_and_no_edit_that_waits(deployed, renewed, ripe):
+def test_the_rollout_takes_the_certificate_and_nothing_that_waits(
+    deployed, renewed, ripe, monkeypatch
+):
     old = deployed.certificate
     made = renewed(deployed, ripe)
     assert made.key_id != old.key_id
     Host.objects.filter(pk=deployed.pk).update(message_size_mb=7)
     live = rollout.live_generation(deployed)
+    rendered = snapshot.rendered
+    newer = {SENDMAIL_MC: b"dnl as a newer release writes it\n"}
+    monkeypatch.setattr(
+        snapshot, "rendered", lambda wanted: Bundle({**rendered(wanted).files, **newer})
+    )
     renewal.renew(deployed.pk, at=ripe)
     row = deployed.rollouts.open().get()
+    before, after = live.bundle().files, row.generation.bundle().files
+    assert {path for path in after if after[path] != before[path]} == {TLS_CHAIN}
     assert row.generation.certificate == made
     assert row.generation.snapshot["host"] == live.snapshot["host"]
     assert row.generation.fingerprint == made.fingerprint_sha256
