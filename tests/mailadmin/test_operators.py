@@ -1,6 +1,7 @@
 """Settings → Operators, and the same from the command line."""
 
 import json
+import logging
 import re
 import time
 from html import unescape
@@ -217,9 +218,11 @@ def test_the_command_speaks_json(owner) -> None:
     assert said["role"] == "auditor" and "/setup/" in said["link"] and said["link_until"]
 
 
-def test_the_command_gives_codes_to_scripts(owner, capsys) -> None:
+def test_the_command_gives_codes_to_scripts(owner, capsys, monkeypatch) -> None:
     from mailadmin.management.commands.create_operator import Command
 
+    # A command makes its process quiet, and this one has other tests to run.
+    monkeypatch.setattr(logging.getLogger("core.nudge"), "setLevel", lambda level: None)
     command = Command()
     command._called_from_command_line = True
     with pytest.raises(SystemExit):
