@@ -18,10 +18,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from accounts import lifecycle, states
 from accounts.models import Invitation, Mailbox
+from accounts.models.mailboxes import MailboxQuerySet
 from accounts.protection import MailboxProtected, check_not_protected
 from accounts.refusals import NotInState
 from core import audit
@@ -117,6 +119,12 @@ def open_until(
     """Until when each of them is invited, by its primary key; who is not is left out."""
     rows = Invitation.objects.open(at).filter(mailbox__in=list(mailboxes))
     return dict(rows.values_list("mailbox_id", "expires_at"))
+
+
+def with_end(rows: MailboxQuerySet, *, at: datetime.datetime) -> MailboxQuerySet:
+    """The same for a few rows, in their own query: each has an `invited_until`, or None."""
+    own = Invitation.objects.open(at).filter(mailbox=OuterRef("pk")).order_by("-pk")
+    return rows.annotate(invited_until=Subquery(own.values("expires_at")[:1]))
 
 
 def _withdraw(mailbox: Mailbox, *, at: datetime.datetime) -> int:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import addresses, catch_all, closing, expiry
+from accounts import addresses, catch_all, closing, expiry, protection
 from accounts.forms import add_refusal
 from accounts.forms_closing import CloseForm, EraseForm, ExpiryForm
 from accounts.pages.mailboxes import active_again, kept_from, ours, show_mailbox
@@ -22,7 +22,7 @@ def close(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(ours(request).select_related("domain"), pk=pk)
     form = CloseForm(request.POST)
     if not form.is_valid():
-        return show_mailbox(request, row, status=422, close_form=form)
+        return show_mailbox(request, pk, status=422, close_form=form)
     try:
         row = closing.close(mailbox=row, **form.cleaned_data, by=request.user, at=timezone.now())
     except Refusal as refusal:
@@ -80,7 +80,7 @@ def end(request: HttpRequest, pk: int) -> HttpResponse:
         return away
     initial = {"expires_at": row.expires_at, "name_reason": row.name_reason}
     form = ExpiryForm(request.POST or None, initial=initial)
-    if not addresses.test_token(row.local_part):
+    if not (addresses.test_token(row.local_part) and protection.may_touch(request.user)):
         del form.fields["name_reason"]
     if request.method == "POST" and form.is_valid():
         try:

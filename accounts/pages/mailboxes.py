@@ -147,7 +147,7 @@ def new(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "asks_reason": asks_reason,
-        "asks_reuse": form.is_bound and _is_tombstone(form),
+        "asks_reuse": form.is_bound and protection.may_touch(request.user) and _is_tombstone(form),
         "policy": rules.policy_of(chosen),
         "any_domain": domains.exists(),
     }
@@ -207,16 +207,14 @@ def password_check(request: HttpRequest) -> HttpResponse:
 @require_GET
 @requires("accounts.view")
 def mailbox(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(ours(request).select_related("domain"), pk=pk)
-    return show_mailbox(request, row)
+    return show_mailbox(request, pk)
 
 
-def show_mailbox(
-    request: HttpRequest, row: Mailbox, *, status: int = 200, **more: Any
-) -> HttpResponse:
+def show_mailbox(request: HttpRequest, pk: int, *, status: int = 200, **more: Any) -> HttpResponse:
     """A mailbox's page; `more` has a form that goes back with what is wrong in it."""
+    rows = invitations.with_end(ours(request).select_related("domain"), at=timezone.now())
+    row = get_object_or_404(rows, pk=pk)
     uses = usage.shown(row)
-    _note_invitations([row])
     kept_back = row.address in protection.protected()
     closes = row.may("close") and request.user.may("accounts.manage")
     leading = closing.aliases_to(row, request.user) if closes else []
@@ -306,7 +304,7 @@ def suspend(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(ours(request), pk=pk)
     form = SuspendForm(request.POST)
     if not form.is_valid():
-        return show_mailbox(request, row, status=422, suspend_form=form)
+        return show_mailbox(request, pk, status=422, suspend_form=form)
     try:
         lifecycle.suspend(mailbox=row, **form.cleaned_data, by=request.user, at=timezone.now())
     except Refusal as refusal:
