@@ -13,19 +13,23 @@ HANDED_ON_AFTER = datetime.timedelta(days=365)
 
 
 class NameNeedsReason(Refusal):
-    """The name looks like an account for a test, and nobody said why it is one."""
+    """The name looks like an account for a test, and nobody said why it is one; or somebody did
+    whose reasons do not count (`insists` is False)."""
 
-    field = "name_reason"
-
-    def __init__(self, token: str) -> None:
-        super().__init__(
-            _(
-                "“%(token)s” looks like an account for a test. Such accounts are forgotten, and "
-                "are the first that attackers try. Make it a temporary one, say why it must stay, "
-                "or choose another name."
-            )
-            % {"token": token}
+    def __init__(self, token: str, *, insists: bool = True) -> None:
+        sentence = _(
+            "“%(token)s” looks like an account for a test. Such accounts are forgotten, and are "
+            "the first that attackers try. Make it a temporary one, say why it must stay, or "
+            "choose another name."
         )
+        if not insists:
+            sentence = _(
+                "“%(token)s” looks like an account for a test. Such accounts are forgotten, and "
+                "are the first that attackers try. Make it a temporary one, choose another name, "
+                "or ask an owner or an administrator to let it stay."
+            )
+        super().__init__(sentence % {"token": token})
+        self.field = "name_reason" if insists else "expires_at"
         self.token = token
 
 
@@ -87,10 +91,11 @@ def check_free(
         raise AddressTaken(address, "alias")
 
 
-def check_name(local: str, reason: str, *, temporary: bool = False) -> None:
+def check_name(local: str, reason: str, *, temporary: bool = False, insists: bool = True) -> None:
+    """NameNeedsReason. `insists`: whether a reason of who asks counts."""
     token = addresses.test_token(local)
-    if token and not temporary and not reason.strip():
-        raise NameNeedsReason(token)
+    if token and not temporary and not (insists and reason.strip()):
+        raise NameNeedsReason(token, insists=insists)
 
 
 def check_expiry(expires_at: datetime.datetime | None, at: datetime.datetime | None) -> None:

@@ -10,7 +10,7 @@ from accounts.checks import check_expiry, check_name, check_owner
 from accounts.lifecycle import locked, update
 from accounts.models import Mailbox
 from accounts.models.mailboxes import EXPIRED, MailboxQuerySet
-from accounts.protection import check_not_protected
+from accounts.protection import check_not_protected, may_touch
 from accounts.refusals import NotInState
 from accounts.rules import said
 from core import audit
@@ -51,7 +51,9 @@ def set_end(
             raise NotInState(_("This account was erased."))
         check_owner(row.owner_contact, expires_at)
         reason = said(name_reason, "name_reason") or row.name_reason
-        check_name(row.local_part, reason, temporary=expires_at is not None)
+        # A reason that an administrator gave before goes on counting.
+        insists = may_touch(by) or (bool(reason) and reason == row.name_reason)
+        check_name(row.local_part, reason, temporary=expires_at is not None, insists=insists)
         before = row.expires_at
         if (expires_at, reason) == (before, row.name_reason):
             return row

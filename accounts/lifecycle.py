@@ -24,7 +24,7 @@ from accounts.checks import (
 )
 from accounts.hashing import hash_password
 from accounts.models import Change, Domain, Mailbox, search_text
-from accounts.protection import check_address, check_not_protected
+from accounts.protection import check_address, check_not_protected, may_touch
 from accounts.refusals import (
     AddressRefused,
     AddressTaken,
@@ -65,8 +65,11 @@ def create(
 
     With `password` None nobody can log in until its owner sets one (`accounts.invitations`).
     `expires_at` makes it a temporary one. `reuse_reason` says why the address of an erased account
-    is handed on before `HANDED_ON_AFTER`.
+    is handed on before `HANDED_ON_AFTER`. That one and `name_reason` are an owner's or an
+    administrator's to give: another's does not count.
     """
+    insists = may_touch(by)
+    handed_on = insists and bool(reuse_reason.strip())
     words, found = all_said(
         display_name=display_name, owner_contact=owner_contact, note=note,
         name_reason=name_reason, reuse_reason=reuse_reason,
@@ -80,7 +83,8 @@ def create(
         name_reason=name_reason,
         owner_contact=owner_contact,
         expires_at=expires_at,
-        insist=bool(reuse_reason.strip()),
+        insist=handed_on,
+        insists=insists,
         at=at,
     )
     if found:
@@ -94,7 +98,7 @@ def create(
         home = Domain.objects.select_for_update().filter(pk=domain.pk).first()
         if home is None:
             raise DomainGone(domain.name)
-        check_free(home, local, insist=bool(reuse_reason.strip()), at=at)
+        check_free(home, local, insist=handed_on, at=at)
         check_room(home)
         quota_mb = quota_for(home, quota_mb)
         check_quota(quota_mb, home)
@@ -115,7 +119,7 @@ def create(
                     password_set_at=at,
                     state_since=at,
                     created_at=at,
-                    search_text=search_text(address, display_name, owner_contact),
+                    search_text=search_text(address, words["display_name"], words["owner_contact"]),
                 )
         except IntegrityError:
             raise AddressTaken(address, "mailbox") from None
@@ -146,6 +150,7 @@ def problems(
     owner_contact: str = "",
     expires_at: datetime.datetime | None = None,
     insist: bool = False,
+    insists: bool = True,
     at: datetime.datetime | None = None,
 ) -> list[Refusal]:
     """Everything that speaks against a new mailbox, so that nobody meets it piece by piece."""
@@ -157,7 +162,7 @@ def problems(
     except (AddressRefused, AddressTaken) as refused:
         found.append(refused)
     checks: list[Callable[[], object]] = [
-        lambda: check_name(local, name_reason, temporary=expires_at is not None),
+        lambda: check_name(local, name_reason, temporary=expires_at is not None, insists=insists),
         lambda: check_expiry(expires_at, at),
         lambda: check_owner(owner_contact, expires_at),
         lambda: check_room(domain),
