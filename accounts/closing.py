@@ -228,7 +228,6 @@ def erase(
             state=states.BY_VERB["erase"].target,
             state_since=at,
             password=NO_PASSWORD,
-            must_change_password=False,
             display_name="",
             owner_contact="",
             note="",

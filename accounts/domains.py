@@ -118,7 +118,13 @@ def create(
         raise DomainRefused(refused.reasons) from None
     try:
         with transaction.atomic():
-            domain = Domain.objects.create(name=ascii_name, host=host, note=words, created_at=at)
+            domain = Domain.objects.create(
+                name=ascii_name,
+                host=host,
+                host_since=at if host else None,
+                note=words,
+                created_at=at,
+            )
             audit.record(
                 by=by,
                 at=at,
@@ -210,7 +216,7 @@ def assign_host(*, domain: Domain, host: str, by: Operator | None, at: datetime.
         row = Domain.objects.select_for_update().get(pk=domain.pk)
         before = row.host
         if before != host:
-            Domain.objects.filter(pk=row.pk).update(host=host)
+            Domain.objects.filter(pk=row.pk).update(host=host, host_since=at)
             audit.record(
                 by=by,
                 at=at,

@@ -31,7 +31,7 @@ CHUNK = 500
 _LOOKED = "accounts.flags.looked"
 _COLUMNS = (
     "pk", "address", "created_at", "password_set_at", "state", "owner_contact", "expires_at",
-    "domain__host", "password",
+    "domain__host", "domain__host_since", "password",
 )  # fmt: skip
 
 _FOUND = ("mailbox", "kind", "since", "evidence", "sure", "risk")
@@ -156,6 +156,18 @@ def _watched() -> dict[str, dict[str, staleness.Watched]]:
     return hosts
 
 
+def _since(
+    there: datetime | None, watched: dict[str, staleness.Watched]
+) -> dict[str, staleness.Watched]:
+    """Before its domain came to the host, nobody there could see an account's logins."""
+    if there is None:
+        return watched
+    return {
+        name: staleness.Watched(max(each.since, there), max(each.through, there))
+        for name, each in watched.items()
+    }
+
+
 def _refresh_chunk(
     rows: list[tuple], watched: dict[str, dict[str, staleness.Watched]], at: datetime
 ) -> int:
@@ -173,7 +185,7 @@ def _refresh_chunk(
     }
     new, changed, used_since = [], [], []
     count = 0
-    for pk, address, created, set_at, state, owner, expires, host, password in rows:
+    for pk, address, created, set_at, state, owner, expires, host, there, password in rows:
         digest, reason = weak.get(pk, ("", ""))
         account = staleness.Account(
             address=address,
@@ -183,7 +195,7 @@ def _refresh_chunk(
             owner_contact=owner,
             expires_at=expires,
             uses=uses.get(pk, {}),
-            watched=watched.get(host, {}),
+            watched=_since(there, watched.get(host, {})),
             weak=reason if reason and digest.startswith(hash_digest(password)) else "",
         )
         for found in staleness.findings(account, at=at):

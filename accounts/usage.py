@@ -186,6 +186,7 @@ def shown(mailbox: Mailbox) -> list[Shown]:
     uses = {use.protocol: use.at for use in mailbox.uses.all()}
     there = Evidence.objects.filter(Q(host=mailbox.domain.host) & ~Q(host=""))
     evidence = {each.protocol: each for each in there}
+    begin = max(mailbox.created_at, mailbox.domain.host_since or mailbox.created_at)
     told = []
     for protocol in PROTOCOLS:
         known = evidence.get(protocol)
@@ -193,7 +194,7 @@ def shown(mailbox: Mailbox) -> list[Shown]:
             Shown(
                 protocol=protocol,
                 at=uses.get(protocol),
-                since=max(known.since, mailbox.created_at) if known else None,
+                since=max(known.since, begin) if known else None,
                 through=known.through if known else None,
             )
         )

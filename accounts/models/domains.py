@@ -52,11 +52,13 @@ class Domain(models.Model):
     """A mail domain. `name` is what DNS holds (A-labels); `unicode_name` is what people read.
 
     `most_mailboxes` and `most_quota_mb` are limits, `quota_mb` is what a new mailbox gets; None is
-    no limit. `least_length` and `least_score` count where `password_rule` is "own".
+    no limit. `least_length` and `least_score` count where `password_rule` is "own". `host_since` is
+    when it came to its host; None where that was before it was written down.
     """
 
     name = models.CharField(max_length=253, unique=True)
     host = models.CharField(max_length=36, blank=True, default="", db_index=True)
+    host_since = models.DateTimeField(null=True, blank=True)
     note = models.CharField(max_length=500, blank=True, default="")
     most_mailboxes = models.PositiveIntegerField(null=True, blank=True)
     quota_mb = models.PositiveIntegerField(null=True, blank=True)

@@ -108,7 +108,6 @@ class Mailbox(models.Model):
     # What its mail takes on the host since `used_at`, as the host told; None is not known.
     used_bytes = models.BigIntegerField(null=True, blank=True)
     used_at = models.DateTimeField(null=True, blank=True)
-    must_change_password = models.BooleanField(default=False)
     refuses_mail = models.BooleanField(default=False)
     name_reason = models.CharField(max_length=500, blank=True, default="")
     created_at = models.DateTimeField()

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from accounts import flags, lifecycle
+from accounts import domains, flags, lifecycle, usage
 from accounts.flags import ExemptionRefused
 from accounts.models import Evidence, Flag, LastUse, Mailbox
 from core.api_auth import create_token
@@ -70,6 +70,23 @@ def test_a_use_that_ends_and_begins_again_has_its_own_day(anna: Mailbox, watched
     use.save()
     flags.refresh(at=AT + 100 * DAY)
     assert Flag.objects.get(kind="dormant").since == AT + 5 * DAY
+
+
+def test_what_a_host_saw_before_the_domain_came_to_it_says_nothing(
+    anna: Mailbox, watched: None
+) -> None:
+    """The host it comes from may have seen logins that nobody told of."""
+    other = "b2c0a3ce-6f5e-4f47-9a43-6d6f4d9b1a22"
+    Evidence.objects.update(host=other)
+    domains.assign_host(domain=anna.domain, host=other, by=None, at=AT + 95 * DAY)
+    flags.refresh(at=AT + 100 * DAY)
+    assert "never_used" not in kinds(anna)
+    row = Mailbox.objects.get(pk=anna.pk)
+    assert {use.since for use in usage.shown(row)} == {AT + 95 * DAY}
+    Evidence.objects.update(through=AT + 300 * DAY)
+    flags.refresh(at=AT + 300 * DAY)
+    found = Flag.objects.get(kind="never_used")
+    assert (found.since, found.sure) == (AT + 95 * DAY, "since")
 
 
 def test_exempt_asks_for_a_reason_and_a_later_day(scanner: Mailbox, owner: Any) -> None:

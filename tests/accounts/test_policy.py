@@ -12,7 +12,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import announcing, bulk, domains, due, expiry, flags, lifecycle, policy, states, tasks
-from accounts.models import Change, Evidence, Flag, FlagPolicy, LastUse, Mailbox, WeaknessVerdict
+from accounts.models import (
+    Change,
+    Domain,
+    Evidence,
+    Flag,
+    FlagPolicy,
+    LastUse,
+    Mailbox,
+    WeaknessVerdict,
+)
 from accounts.policy import PolicyChangedMeanwhile, PolicyRefused
 from core.api_auth import create_token
 from core.models import AuditEvent, Operator
@@ -447,6 +456,7 @@ def posted(page: Client, **more: Any) -> Any:
 
 def flagged_now() -> None:
     now = timezone.now()
+    Domain.objects.update(host_since=now - 100 * DAY)
     Mailbox.objects.update(created_at=now - 100 * DAY)
     for protocol in ("imap", "pop3", "smtp"):
         Evidence.objects.create(host=HOST, protocol=protocol, since=now - 99 * DAY, through=now)
