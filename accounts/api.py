@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from ninja import Field, Query, Router, Schema, Status
+from pydantic import AwareDatetime
 
 from accounts import addresses, domains, invitations, lifecycle
 from accounts.models import Domain, Mailbox, MailboxState
@@ -81,7 +82,7 @@ class MailboxIn(Schema):
     owner_contact: str = Field("", max_length=200)
     note: str = Field("", max_length=1000)
     quota_mb: int | None = Field(None, description="null: what the domain gives")
-    expires_at: datetime | None = Field(None, description="a temporary one; needs an owner")
+    expires_at: AwareDatetime | None = Field(None, description="a temporary one; needs an owner")
     reuse_reason: str = Field(
         "", max_length=500, description="why an erased account's address is handed on this soon"
     )

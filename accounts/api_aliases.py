@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
+from pydantic import AwareDatetime
 
 from accounts import addresses, aliases
 from accounts.api import READ, WRITE, ListIn, _domain, _operator
@@ -36,7 +37,7 @@ class AliasIn(Schema):
     address: str = Field(description="`*@example.test` takes whatever else is sent to the domain")
     targets: list[str]
     note: str = Field("", max_length=1000)
-    expires_at: datetime | None = Field(None, description="it deletes itself then")
+    expires_at: AwareDatetime | None = Field(None, description="it deletes itself then")
 
 
 class AliasPatch(Schema):
@@ -45,7 +46,7 @@ class AliasPatch(Schema):
     revision: int
     targets: list[str] = []
     note: str = Field("", max_length=1000)
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
 
 
 class AliasListIn(ListIn):

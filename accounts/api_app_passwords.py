@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from ninja import Field, Router, Schema, Status
+from pydantic import AwareDatetime
 
 from accounts import app_passwords
 from accounts.api import READ, WRITE, _mailbox, _operator
@@ -37,7 +38,7 @@ class AppPasswordIn(Schema):
     imap: bool = False
     pop3: bool = False
     sending: bool = False
-    expires_at: datetime | None = Field(None, description="null: it works until it is revoked")
+    expires_at: AwareDatetime | None = Field(None, description="null: it works until it is revoked")
 
 
 class AppPasswordMadeOut(AppPasswordOut):

@@ -1,10 +1,9 @@
 """`/api/v1`: the end of a mailbox's life."""
 
-from datetime import datetime
-
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Field, Router, Schema
+from pydantic import AwareDatetime
 
 from accounts import closing, expiry
 from accounts.api import WRITE, MailboxOut, _mailbox, _operator
@@ -24,7 +23,7 @@ class EraseIn(Schema):
 
 
 class ExpiryIn(Schema):
-    expires_at: datetime | None = Field(description="null: it stays for good")
+    expires_at: AwareDatetime | None = Field(description="null: it stays for good")
     name_reason: str = Field("", max_length=500)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema
+from pydantic import AwareDatetime
 
 from accounts import flag_words, flags, policy
 from accounts.api import MOST, READ, WRITE, _operator
@@ -44,7 +45,7 @@ class FlagsOut(Schema):
 
 class ExemptIn(Schema):
     reason: str = Field(max_length=500)
-    until: datetime | None = Field(None, description="null: as long as it stands")
+    until: AwareDatetime | None = Field(None, description="null: as long as it stands")
 
 
 class PolicyIn(Schema):

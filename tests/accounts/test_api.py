@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import Mailbox
+from accounts import lifecycle
+from accounts.models import Flag, Mailbox
 from core import api_auth
 from core.models import AuditEvent, Operator
 
@@ -154,3 +155,27 @@ def test_lists_page_by_key(api: Api, domain: Any, anna: Any) -> None:
     assert api("get", "/mailboxes", state="gone").status_code == 422
     assert api("get", "/mailboxes", limit=100_000).status_code == 422
     assert api("get", "/domains").json()["items"][0]["name"] == "example.test"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "body"),
+    [
+        ("/mailboxes", "expires_at", {**BODY, "owner_contact": "Anna"}),
+        ("/mailboxes/anna@example.test/expiry", "expires_at", {}),
+        ("/mailboxes/anna@example.test/app-passwords", "expires_at", {"name": "x", "imap": True}),
+        ("/aliases", "expires_at", {"address": "a@example.test", "targets": ["b@else.test"]}),
+        ("/flags/{flag}/exempt", "until", {"reason": "x"}),
+    ],
+)
+def test_a_moment_without_a_zone_is_refused(
+    api: Api, anna: Mailbox, path: str, name: str, body: dict[str, Any]
+) -> None:
+    lifecycle.edit(
+        mailbox=anna, revision=1, display_name="", owner_contact="A", note="", quota_mb=None,
+        by=None, at=AT,
+    )  # fmt: skip
+    flag = Flag.objects.create(mailbox=anna, kind="no_owner", since=AT, found_at=AT, risk=3)
+    path = path.format(flag=flag.pk)
+    answer = api("post", path, {**body, name: "2099-01-01T00:00:00"})
+    assert answer.status_code == 422 and "timezone" in answer.content.decode()
+    assert api("post", path, {**body, name: "2099-01-01T00:00:00+08:00"}).status_code < 300
