@@ -3,6 +3,7 @@
     GET  /hosts                 GET /hosts/mail1.example.test
     GET  /hosts/mail1.example.test/plan
     GET  /hosts/mail1.example.test/drift
+    GET  /hosts/mail1.example.test/probes
     POST /rollouts  {"hosts": ["mail1.example.test"]}      → 202, the rollout
     GET  /rollouts/7            every step as it happened; `state` of each host
 
@@ -23,6 +24,7 @@ from core.models import Operator
 from core.paging import page_of
 from deploy import changes, drift, rollout, sentences
 from deploy.api_drift import DriftOut, drift_out
+from deploy.api_probing import ProbesOut, probes_out
 from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout, Rollout
 from deploy.snapshot import WITH_CHAIN
 
@@ -254,6 +256,13 @@ def get_drift(request: HttpRequest, name: str) -> DriftOut:
     drift.ask(host=row, by=operator, at=timezone.now())
     asking = HostJob.objects.open().filter(host=row, kind=HostJob.CHECK).exists()
     return drift_out(row, rollout.live_generation(row), is_being_asked=asking)
+
+
+@router.get("/hosts/{name}/probes", auth=READ)
+def get_probes(request: HttpRequest, name: str) -> ProbesOut:
+    """What the daemons answered when they were probed last, which is every quarter of an hour."""
+    _actor(request, "deploy.view")
+    return probes_out(_host(name), timezone.now())
 
 
 @router.post("/rollouts", auth=WRITE, response={202: RolloutOut})

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from accounts.models import Domain, Erasure
-from deploy import accounts_push, drift, placement, renewal, usage
+from deploy import accounts_push, drift, placement, probing, renewal, usage
 from deploy.models import AccountPush, Host, HostJob, HostRollout
 
 
@@ -35,6 +35,10 @@ def looks(at: datetime) -> "QuerySet[Host]":
 
 def renewals(at: datetime) -> "QuerySet[Host]":
     return renewal.due(at)
+
+
+def probes(at: datetime) -> "QuerySet[Host]":
+    return probing.due(at)
 
 
 def domains(at: datetime) -> "QuerySet[Domain]":

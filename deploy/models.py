@@ -326,6 +326,23 @@ class HostJob(Leased):
         return round(100 * self.fraction)
 
 
+class Probing(models.Model):
+    """What a host's daemons answered when they were probed last (`deploy.probing`).
+
+    `results`: {"kind", "protocol", "port", "ok", "evidence", "ms", "since"} each.
+    """
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, related_name="probing")
+    asked_at = models.DateTimeField(null=True, help_text="when a worker began")
+    wanted_at = models.DateTimeField(null=True, help_text="somebody wants it at once")
+    at = models.DateTimeField(null=True, help_text="of the answers")
+    generation = models.PositiveIntegerField(null=True)
+    results = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return str(self.host)
+
+
 class DriftedFile(models.Model):
     """A managed file as somebody changed it on the host, when the host was last asked.
 

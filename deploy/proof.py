@@ -77,6 +77,9 @@ def questions(host: Host, generation: Generation) -> list[planning.Probe]:
     more = (
         planning.Probe("auth_right", "imaps", 993, "OK"),
         planning.Probe("auth_right", "pop3s", 995, "+OK"),
+        planning.Probe("old_tls", "submissions", 465, "refused"),
+        planning.Probe("old_tls", "imaps", 993, "refused"),
+        planning.Probe("old_tls", "pop3s", 995, "refused"),
     )
     found = [*asked, *(probe for probe in more if probe not in asked)]
     # Dovecot keeps whoever gave a wrong password waiting for two seconds: that one first.

@@ -91,6 +91,7 @@ KINDS: Mapping[str, Text] = {
     "unknown_recipient": _("An unknown recipient is refused at once"),
     "postmaster": _("Mail for the postmaster is taken"),
     "relay": _("Relaying for strangers is refused"),
+    "old_tls": _("TLS older than 1.2 is refused"),
 }
 
 PORTS: Mapping[str, str] = {
@@ -229,3 +230,40 @@ def step(name: str) -> str:
     if first in STEPS and rest:
         return f"{STEPS[first]}: {rest}"
     return name
+
+
+_SILENT = ("Connection refused", "timed out", "connection closed", "unreachable", "No route")
+
+
+def probe_failure(kind: str, protocol: str, evidence: str) -> str:
+    """What a probe that failed says, in a line."""
+    named = {"port": PORTS[protocol], "what": KINDS[kind]}
+    if any(words in evidence for words in _SILENT):
+        return gettext("%(port)s does not answer") % named
+    if evidence.startswith("another certificate"):
+        return gettext("%(port)s serves another certificate than deployed") % named
+    if evidence.startswith("certificate refused"):
+        return gettext("%(port)s serves a certificate that mail programs refuse") % named
+    return gettext("%(port)s, no longer so: %(what)s") % named
+
+
+def after_probe_failure(protocol: str, evidence: str) -> str:
+    """What to do about it."""
+    if any(words in evidence for words in _SILENT):
+        sentence = gettext(
+            "Look on the server whether %(service)s runs, and start it. If it runs, something "
+            "between here and there lets nobody through."
+        )
+    elif evidence.startswith("another certificate"):
+        sentence = gettext(
+            "Restart %(service)s on the server. If that does not help, look at what was changed "
+            "on the server itself, then put the configuration live again."
+        )
+    elif evidence.startswith("certificate refused"):
+        sentence = gettext("Look at the dates and names of the certificate, and ask for a new one.")
+    else:
+        sentence = gettext(
+            "Look at what was changed on the server itself, then put the configuration live again."
+        )
+    service = "Sendmail" if PORTS[protocol].startswith("SMTP") else "Dovecot"
+    return sentence % {"service": service}

@@ -3,7 +3,17 @@
 from celery import shared_task
 from django.utils import timezone
 
-from deploy import accounts_push, carriage, drift, erasing, placement, renewal, turns, usage
+from deploy import (
+    accounts_push,
+    carriage,
+    drift,
+    erasing,
+    placement,
+    probing,
+    renewal,
+    turns,
+    usage,
+)
 
 
 @shared_task(name="deploy.carry_out", ignore_result=True)
@@ -34,6 +44,11 @@ def collect_usage(pk: int) -> None:
 @shared_task(name="deploy.look", ignore_result=True)
 def look(pk: int) -> None:
     drift.look_again(pk)
+
+
+@shared_task(name="deploy.probe", ignore_result=True)
+def probe(pk: int) -> None:
+    probing.probe(pk)
 
 
 @shared_task(name="deploy.place_domain", ignore_result=True)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from deploy import fragments, views, views_drift, views_enrol, views_rollout
+from deploy import fragments, views, views_drift, views_enrol, views_probing, views_rollout
 
 app_name = "deploy"
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("<int:pk>/lines/", views.snippets, name="snippets"),
     path("<int:pk>/certificate/", views.certificate, name="certificate"),
     path("<int:pk>/check/", views_enrol.check, name="check"),
+    path("<int:pk>/probe/", views_probing.probe, name="probe"),
     path("<int:pk>/key/", views_enrol.confirm_key, name="confirm_key"),
     path("<int:pk>/key/again/", views_enrol.read_key, name="read_key"),
     path("<int:pk>/remove/", views_enrol.remove, name="remove"),

@@ -24,6 +24,7 @@ from deploy import (
     configure,
     drift,
     placement,
+    probing,
     renewal,
     rollout,
     sentences,
@@ -32,6 +33,7 @@ from deploy import (
 from deploy.forms import CertificateForm, SettingsForm, SnippetsForm, add_refusal
 from deploy.models import Host, HostJob, HostRollout
 from deploy.views_enrol import enrolment_context
+from deploy.views_probing import parts_of, probing_context
 
 SHOWN_GENERATIONS = 5
 
@@ -48,8 +50,18 @@ def hosts(request: HttpRequest) -> HttpResponse:
     waiting = {each.host.pk: each for each in changes.pending(h for h in rows if h.is_ready)}
     live = rollout.live_numbers(rows)
     changed = drift.unsettled_on(rows)
+    failed = {pk: parts_of(bad) for pk, bad in probing.failing_on(rows).items()}
     context = {
-        "rows": [(row, live.get(row.pk), waiting.get(row.pk), changed.get(row.pk)) for row in rows],
+        "rows": [
+            (
+                row,
+                live.get(row.pk),
+                waiting.get(row.pk),
+                changed.get(row.pk),
+                failed.get(row.pk),
+            )
+            for row in rows
+        ],
         "unplaced": placement.unplaced(),
     }
     return render(request, "deploy/hosts.html", context)
@@ -110,6 +122,7 @@ def host_context(row: Host) -> dict[str, Any]:
         "rollouts": row.rollouts.select_related("generation", "rollout__created_by")[
             :SHOWN_GENERATIONS
         ],
+        **probing_context(row, now),
     }
 
 

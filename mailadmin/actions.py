@@ -112,6 +112,8 @@ WORDS = {
     "deploy.host.snippets_changed": _("Own lines of a host changed"),
     "deploy.mail.erased": _("Erased mailbox's mail deleted"),
     "deploy.practice.requested": _("Practice host asked for"),
+    "deploy.probes.failed": _("Probes of a host failed"),
+    "deploy.probes.well": _("Probes of a host well again"),
     "deploy.rollout.requested": _("Put live"),
 }
 

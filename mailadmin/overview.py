@@ -16,7 +16,7 @@ from accounts.models import Domain, Mailbox
 from ca import ending, notices, trust
 from ca.models import Certificate
 from ca.wording.renewal import due_reason
-from deploy import drift, renewal
+from deploy import drift, probing, renewal, sentences
 from deploy.models import AccountPush, Generation, Host, HostRollout
 
 SOON = timedelta(days=14)
@@ -50,6 +50,7 @@ def look(*, at: datetime) -> Overview:
     hosts = list(Host.objects.ready().select_related("certificate", "account_push")[:500])
     last = last_rollouts(hosts)
     needs = [need for host in hosts for need in host_needs(host, last.get(host.pk), at)]
+    needs += probe_needs(hosts)
     needs += drift_needs(hosts)
     needs += renewal_needs(at)
     needs += authority_needs(hosts, at)
@@ -170,6 +171,30 @@ def renewal_needs(at: datetime) -> list[Need]:
             title = _("The certificate of %(host)s could not be renewed") % {"host": host.fqdn}
             page = reverse("deploy:host", args=[host.pk])
             found.append(Need("danger" if loud else "warning", title, trouble, page, _("See why")))
+    return found
+
+
+def probe_needs(hosts: list[Host]) -> list[Need]:
+    """What the daemons of a host do not do as deployed, found on the schedule."""
+    found = []
+    for pk, bad in probing.failing_on(hosts).items():
+        host = next(host for host in hosts if host.pk == pk)
+        first = sentences.probe_failure(bad[0].kind, bad[0].protocol, bad[0].evidence)
+        text = sentences.after_probe_failure(bad[0].protocol, bad[0].evidence)
+        if len(bad) > 1:
+            more = len(bad) - 1
+            text += " " + ngettext("%(n)d more probe fails.", "%(n)d more probes fail.", more) % {
+                "n": more
+            }
+        found.append(
+            Need(
+                "danger",
+                _("%(host)s: %(failure)s") % {"host": host.fqdn, "failure": first},
+                text,
+                reverse("deploy:host", args=[pk]) + "#probes-title",
+                _("Look"),
+            )
+        )
     return found
 
 

@@ -32,6 +32,7 @@ ROUTES: dict[str, Route] = {
     "deploy.erase_mail": Route("work", due="deploy.due.erasures"),
     "deploy.renew_certificate": Route("work", due="deploy.due.renewals"),
     "deploy.look": Route("work", due="deploy.due.looks"),
+    "deploy.probe": Route("work", due="deploy.due.probes"),
     "deploy.collect_usage": Route("work", due="deploy.due.uses"),
     "accounts.expire_alias": Route("work", due="accounts.due.aliases_expired"),
     "accounts.expire_app_password": Route("work", due="accounts.due.app_passwords_expired"),

@@ -1,7 +1,7 @@
 """Questions to the IMAP server (RFC 9051, 8314): 993 `imaps`, 143 `imap`."""
 
 from deploy.probes.dialogue import Dialogue
-from deploy.probes.tls import compare
+from deploy.probes.tls import compare, refuses_old
 from deploy.probes.values import Found, NotYet, Place, ProbeFailed
 
 
@@ -40,6 +40,10 @@ def starttls(place: Place, protocol: str, port: int, expected: str) -> Found:
         if not reply[-1].startswith("p OK"):
             raise NotYet(reply[-1])
         return compare(session.start_tls(), expected)
+
+
+def old_tls(place: Place, protocol: str, port: int) -> Found:
+    return refuses_old(place, port)
 
 
 def auth_in_clear(place: Place, protocol: str, port: int) -> Found:

@@ -1,7 +1,7 @@
 """Questions to the POP3 server (RFC 1939, 2449, 8314): 995 `pop3s`, 110 `pop3`."""
 
 from deploy.probes.dialogue import Dialogue
-from deploy.probes.tls import compare
+from deploy.probes.tls import compare, refuses_old
 from deploy.probes.values import Found, NotYet, Place, ProbeFailed
 
 
@@ -23,6 +23,10 @@ def tls(place: Place, protocol: str, port: int, expected: str) -> Found:
     with Pop3(place, port, implicit=True) as session:
         assert session.served is not None
         return compare(session.served, expected)
+
+
+def old_tls(place: Place, protocol: str, port: int) -> Found:
+    return refuses_old(place, port)
 
 
 def auth_in_clear(place: Place, protocol: str, port: int) -> Found:

@@ -7,7 +7,7 @@ import base64
 import secrets
 
 from deploy.probes.dialogue import Dialogue
-from deploy.probes.tls import compare
+from deploy.probes.tls import compare, refuses_old
 from deploy.probes.values import FOREIGN_RECIPIENT, Found, NotYet, Place, ProbeFailed
 
 OUR_NAME = "mailadmin-probe.invalid"
@@ -88,6 +88,10 @@ def tls(place: Place, protocol: str, port: int, expected: str) -> Found:
         found = compare(session.served, expected)
         session.quit()
         return found
+
+
+def old_tls(place: Place, protocol: str, port: int) -> Found:
+    return refuses_old(place, port)
 
 
 def auth_in_clear(place: Place, protocol: str, port: int) -> Found:

@@ -353,3 +353,31 @@ def test_all_are_asked_together_and_the_caller_is_kept_awake(daemon, family) -> 
 def test_a_line_without_an_end_does_not_fill_the_memory(daemon, family) -> None:
     endless = daemon(greeting="220 " + "x" * 20_000)
     assert "a line without an end" in ask("relay", endless, place(family)).evidence
+
+
+def test_old_versions_of_tls_must_be_refused(daemon, family) -> None:
+    assert ask("old_tls", daemon(implicit=True), place(family), protocol="imaps").ok
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok"),
+    [
+        (bytes.fromhex("16030200") + b"\x31\x02\x00", False),  # a ServerHello of TLS 1.1
+        (bytes.fromhex("15030200") + b"\x02\x02\x46", True),  # an alert: protocol_version
+        (b"220 here", False),
+        (b"", True),
+    ],
+)
+def test_what_answers_an_old_hello_is_told_apart(family, answer: bytes, ok: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _peer = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        where = place(family, patience=0.0)
+        probe = Probe("old_tls", "pop3s", listener.getsockname()[1], "")
+        assert probes.ask(probe, where).ok is ok

@@ -113,6 +113,7 @@ PAGES_NEED = {
     "deploy:plan": "deploy.view",
     "deploy:practice": "deploy.manage",
     "deploy:practice_progress": "deploy.manage",
+    "deploy:probe": "deploy.rollout",
     "deploy:put_live": "deploy.rollout",
     "deploy:read_key": "deploy.manage",
     "deploy:remove": "deploy.manage",

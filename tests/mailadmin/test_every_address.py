@@ -91,6 +91,7 @@ CALLS = {
     "GET /hosts/{name}": "deploy.view",
     "GET /hosts/{name}/drift": "deploy.view",
     "GET /hosts/{name}/plan": "deploy.view",
+    "GET /hosts/{name}/probes": "deploy.view",
     "POST /imports": "accounts.domains",
     "GET /imports/{pk}": "accounts.domains",
     "GET /mailboxes": "accounts.view",

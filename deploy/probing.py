@@ -1,0 +1,236 @@
+"""Hosts are probed on a schedule, and at once when somebody asks; the last answers are kept.
+
+    wish(host=host, by=me, at=now)        # "Probe now": a worker does it at once
+    probe(host.pk)                        # the task: asks, keeps, tells when it begins and ends
+    failing(row)                          # → [Answer(kind="tls", protocol="imaps", …), …]
+
+Everything is asked as a client asks it, so no SSH is needed and nothing changes on the host. That
+is why the right password is left to rollouts and `manage.py probe`: it needs a login that is made
+for it and taken away again. What fails is asked once more after PAUSE before it counts: a daemon
+may just restart. While something is put live there, the rollout asks by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from core import audit
+from core.models import Operator
+from core.nudge import nudge
+from deploy import probes, proof, rollout
+from deploy.models import Generation, Host, HostRollout, Probing
+from deploy.plan import Probe
+from deploy.probes.values import Result
+
+log = logging.getLogger(__name__)
+
+TASK = "deploy.probe"
+EVERY = timedelta(minutes=15)
+MOST = timedelta(minutes=2)
+"""Longer than any turn takes: a worker that has not answered by then is dead."""
+PATIENCE = 2.0
+PAUSE = 8.0
+"""Seconds until what failed is asked once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One probe as it was kept; `since` is set while it fails."""
+
+    kind: str
+    protocol: str
+    port: int
+    ok: bool
+    evidence: str
+    ms: int
+    since: datetime | None
+
+    @property
+    def name(self) -> str:
+        return f"probe.{self.kind}.{self.protocol}"
+
+
+@dataclass(frozen=True)
+class Tools:
+    prove: proof.Prove = probes.run
+    clock: Callable[[], datetime] = timezone.now
+    sleep: Callable[[float], None] = time.sleep
+
+
+# When
+
+
+def due(at: datetime) -> QuerySet[Host]:
+    """Hosts with something live that nobody asked for a while, or since a rollout ended there, or
+    that somebody wants asked."""
+    ended = HostRollout.objects.filter(
+        host=OuterRef("pk"), finished_at__gt=OuterRef("probing__asked_at")
+    )
+    waiting = (
+        Q(probing=None)
+        | Q(probing__asked_at=None)
+        | Q(probing__asked_at__lte=at - EVERY)
+        | Q(probing__wanted_at__isnull=False)
+        | Exists(ended)
+    )
+    live = Generation.objects.live().values("host")
+    busy = HostRollout.objects.open().values("host")
+    return Host.objects.ready().filter(waiting, pk__in=live).exclude(pk__in=busy)
+
+
+def wish(*, host: Host, by: Operator | None, at: datetime) -> None:
+    """Raises proof.NothingLive, rollout.UnderWay. Nothing when it is being asked already."""
+    _check(host)
+    row, _made = Probing.objects.get_or_create(host=host)
+    if is_under_way(row, at):
+        return
+    Probing.objects.filter(pk=row.pk).update(wanted_at=at)
+    nudge(TASK, host.pk)
+
+
+def _check(host: Host) -> None:
+    if rollout.live_generation(host) is None:
+        raise proof.NothingLive(host)
+    if HostRollout.objects.open().filter(host=host).exists():
+        raise rollout.UnderWay(host)
+
+
+def is_under_way(row: Probing | None, at: datetime) -> bool:
+    """Whether an answer is on its way: somebody waits for it."""
+    if row is None:
+        return False
+    if row.wanted_at is not None:
+        return at - row.wanted_at < MOST
+    running = row.asked_at is not None and (row.at is None or row.at < row.asked_at)
+    return running and row.asked_at is not None and at - row.asked_at < MOST
+
+
+# Asking
+
+
+def probe(pk: int, tools: Tools | None = None) -> None:
+    """Whoever moves `asked_at` on asks; a worker that ends in the middle is followed by the next
+    turn."""
+    tools = tools or Tools()
+    began = tools.clock()
+    if not due(began).filter(pk=pk).exists():
+        return
+    host = Host.objects.get(pk=pk)
+    row, _made = Probing.objects.get_or_create(host=host)
+    claimed = Probing.objects.filter(
+        pk=row.pk, asked_at=row.asked_at, wanted_at=row.wanted_at
+    ).update(asked_at=began, wanted_at=None)
+    generation = rollout.live_generation(host)
+    if not claimed or generation is None:
+        return
+    results = _ask(host, generation, tools)
+    with transaction.atomic():
+        kept = Probing.objects.select_for_update().filter(pk=row.pk).first()
+        if kept is None:  # the host was removed meanwhile
+            return
+        if _was_changed(host, generation, began):
+            # The daemons were between two configurations; asked again when that is over.
+            Probing.objects.filter(pk=row.pk).update(asked_at=None)
+            return
+        note(kept, host, generation, results, at=tools.clock())
+
+
+def questions(host: Host, generation: Generation) -> list[Probe]:
+    asked = proof.questions(host, generation)
+    return [each for each in asked if each.kind != "auth_right"]
+
+
+def _ask(host: Host, generation: Generation, tools: Tools) -> list[Result]:
+    place = replace(proof.place_of(host, generation, proof.BY_HAND), patience=PATIENCE)
+    asked = questions(host, generation)
+    found = list(tools.prove(asked, place, beat=lambda: None))
+    bad = {(each.kind, each.protocol) for each in found if not each.ok}
+    if bad:
+        tools.sleep(PAUSE)
+        again = [each for each in asked if (each.kind, each.protocol) in bad]
+        found = [each for each in found if each.ok]
+        found += tools.prove(again, place, beat=lambda: None)
+    return sorted(found, key=lambda each: (each.port, each.kind))
+
+
+def _was_changed(host: Host, generation: Generation, began: datetime) -> bool:
+    live = rollout.live_generation(host)
+    touched = Q(state__in=HostRollout.OPEN) | Q(finished_at__gte=began)
+    return (
+        live is None
+        or live.pk != generation.pk
+        or HostRollout.objects.filter(touched, host=host).exists()
+    )
+
+
+# Keeping
+
+
+def note(
+    row: Probing, host: Host, generation: Generation, results: Iterable[Result], *, at: datetime
+) -> None:
+    """Keep the answers; one event when something begins to fail, one when all is well again."""
+    before = {each.name: each.since for each in failing(row)}
+    kept, bad = [], []
+    for each in results:
+        since = None if each.ok else (before.get(each.name) or at)
+        if not each.ok:
+            bad.append(each.name)
+        kept.append(
+            {
+                "kind": each.kind,
+                "protocol": each.protocol,
+                "port": each.port,
+                "ok": each.ok,
+                "evidence": each.evidence.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+                "ms": each.ms,
+                "since": since.isoformat() if since else None,
+            }
+        )
+    row.results, row.generation, row.at = kept, generation.number, at
+    row.save(update_fields=["results", "generation", "at"])
+    if set(bad) - set(before):
+        _tell("deploy.probes.failed", host, at, {"failed": bad, "generation": generation.number})
+    elif before and not bad:
+        _tell("deploy.probes.well", host, at, {"failed": [], "generation": generation.number})
+
+
+def _tell(action: str, host: Host, at: datetime, detail: dict[str, object]) -> None:
+    audit.record(by=None, at=at, action=action, subject=host.fqdn, detail=detail)
+
+
+# Reading
+
+
+def row_of(host: Host) -> Probing | None:
+    return Probing.objects.filter(host=host).first()
+
+
+def answers(row: Probing | None) -> list[Answer]:
+    """What was answered last; what fails comes first."""
+    if row is None:
+        return []
+    found = []
+    for each in row.results:
+        since = datetime.fromisoformat(each["since"]) if each["since"] else None
+        found.append(Answer(**{**each, "since": since}))
+    return sorted(found, key=lambda each: each.ok)
+
+
+def failing(row: Probing | None) -> list[Answer]:
+    return [each for each in answers(row) if not each.ok]
+
+
+def failing_on(hosts: Iterable[Host]) -> dict[int, list[Answer]]:
+    """What fails on each, by the host's key; those that are well are left out."""
+    rows = Probing.objects.filter(host__in=list(hosts))
+    found = {row.host_id: failing(row) for row in rows}
+    return {pk: bad for pk, bad in found.items() if bad}

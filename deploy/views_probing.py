@@ -1,0 +1,61 @@
+"""How a host's daemons answered when they were probed last, and probing them now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from core.access import requires
+from core.errors import Refusal
+from deploy import probing, sentences
+from deploy.models import Host
+
+
+@dataclass(frozen=True)
+class Part:
+    """A probe as the page shows it."""
+
+    answer: probing.Answer
+    what: str
+    next: str
+
+
+def parts_of(answers: Iterable[probing.Answer]) -> list[Part]:
+    return [
+        Part(
+            answer=each,
+            what=sentences.step(each.name)
+            if each.ok
+            else sentences.probe_failure(each.kind, each.protocol, each.evidence),
+            next="" if each.ok else sentences.after_probe_failure(each.protocol, each.evidence),
+        )
+        for each in answers
+    ]
+
+
+def probing_context(host: Host, at: datetime) -> dict[str, Any]:
+    row = probing.row_of(host)
+    parts = parts_of(probing.answers(row))
+    return {
+        "probing": row,
+        "probes_under_way": probing.is_under_way(row, at),
+        "probes_failed": [part for part in parts if not part.answer.ok],
+        "probes_passed": [part for part in parts if part.answer.ok],
+    }
+
+
+@require_POST
+@requires("deploy.rollout")
+def probe(request: HttpRequest, pk: int) -> HttpResponse:
+    host = get_object_or_404(Host, pk=pk)
+    try:
+        probing.wish(host=host, by=request.user, at=timezone.now())
+    except Refusal as refusal:
+        messages.error(request, refusal.sentence)
+    return redirect("deploy:host", pk)

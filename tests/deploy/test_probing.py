@@ -1,0 +1,209 @@
+"""Probing on a schedule, against daemons that answer from a list.
+
+What is asked of real daemons is in `tests/live/test_probing.py`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from django.urls import reverse
+
+from core.models import AuditEvent
+from deploy import due, probing, proof, rollout
+from deploy.models import Host, HostRollout, Probing
+from deploy.probes.values import Result
+from mailadmin import overview
+
+pytestmark = pytest.mark.django_db
+OTHER = "another certificate is served: TLSv1.3, SHA-256 ab"
+
+
+@dataclass
+class Daemons:
+    """`bad`: what fails, with its evidence; `once`: the first answer only."""
+
+    bad: dict[tuple[str, str], str] = field(default_factory=dict)
+    once: bool = False
+    asked: list[list[tuple[str, str]]] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    at: datetime | None = None
+
+    def prove(self, questions, place, *, beat):
+        names = [(each.kind, each.protocol) for each in questions]
+        self.asked.append(names)
+        bad = {} if self.once and len(self.asked) > 1 else self.bad
+        for each in questions:
+            said = bad.get((each.kind, each.protocol))
+            yield Result(each.kind, each.protocol, each.port, said is None, said or "fine")
+
+    def look(self, host: Host, at: datetime) -> Probing:
+        clock = lambda: at  # noqa: E731
+        probing.probe(host.pk, probing.Tools(self.prove, clock, self.pauses.append))
+        return Probing.objects.get(host=host)
+
+
+@pytest.fixture
+def hour(now):
+    """After the rollout that the host came from."""
+    return now + timedelta(hours=1)
+
+
+DOWN = {("tls", "imaps"): "[Errno 111] Connection refused"}
+SWAPPED = {("tls", "imaps"): OTHER, ("tls", "pop3s"): OTHER}
+
+
+def actions() -> list[str]:
+    events = AuditEvent.objects.filter(action__startswith="deploy.probes").order_by("pk")
+    return list(events.values_list("action", flat=True))
+
+
+def test_every_host_with_something_live_is_due_each_quarter_of_an_hour(deployed, hour) -> None:
+    assert list(due.probes(hour)) == [deployed]
+    Daemons().look(deployed, hour)
+    assert not due.probes(hour + probing.EVERY - timedelta(seconds=1))
+    assert list(due.probes(hour + probing.EVERY)) == [deployed]
+    Host.objects.update(state=Host.UNREACHABLE)
+    assert due.probes(hour + probing.EVERY), "mail may flow where SSH does not"
+
+
+def test_a_host_with_nothing_live_is_not(certified, owner, hour) -> None:
+    assert not due.probes(hour)
+    with pytest.raises(proof.NothingLive):
+        probing.wish(host=certified, by=owner, at=hour)
+
+
+def test_all_is_asked_but_what_needs_a_login_made(deployed, hour) -> None:
+    daemons = Daemons()
+    row = daemons.look(deployed, hour)
+    (asked,) = daemons.asked
+    kinds = {kind for kind, protocol in asked}
+    assert "auth_right" not in kinds
+    assert {"tls", "starttls", "auth_wrong", "auth_in_clear", "relay", "old_tls"} <= kinds
+    assert (row.at, row.generation, probing.failing(row)) == (hour, 1, [])
+    assert actions() == []
+
+
+def test_what_fails_once_is_asked_again_before_it_counts(deployed, hour) -> None:
+    daemons = Daemons(DOWN, once=True)
+    assert probing.failing(daemons.look(deployed, hour)) == []
+    assert daemons.asked[1] == [("tls", "imaps")] and daemons.pauses == [probing.PAUSE]
+    assert actions() == []
+
+
+def test_a_failure_is_told_when_it_begins_and_when_it_ends(deployed, hour) -> None:
+    daemons, at = Daemons(DOWN), hour
+    for _turn in range(3):
+        row = daemons.look(deployed, at)
+        at += probing.EVERY
+    (bad,) = probing.failing(row)
+    assert (bad.protocol, bad.since) == ("imaps", hour), "since the first turn"
+    assert len(probing.answers(row)) == len(daemons.asked[0])
+    assert actions() == ["deploy.probes.failed"]
+    event = AuditEvent.objects.get(action="deploy.probes.failed")
+    assert event.detail["failed"] == ["probe.tls.imaps"] and event.subject == deployed.fqdn
+    for _turn in range(2):
+        Daemons().look(deployed, at)
+        at += probing.EVERY
+    assert actions() == ["deploy.probes.failed", "deploy.probes.well"]
+
+
+def test_never_while_a_rollout_runs(deployed, owner, hour, monkeypatch) -> None:
+    HostRollout.objects.update(state=HostRollout.SWITCHING, finished_at=None)
+    assert not due.probes(hour)
+    daemons = Daemons(DOWN)
+    probing.probe(deployed.pk, probing.Tools(daemons.prove, lambda: hour, daemons.pauses.append))
+    assert daemons.asked == []
+    with pytest.raises(rollout.UnderWay):
+        probing.wish(host=deployed, by=owner, at=hour)
+
+
+def test_answers_from_the_middle_of_a_rollout_are_not_kept(deployed, hour) -> None:
+    def begin(seconds: float) -> None:
+        HostRollout.objects.update(state=HostRollout.SWITCHING, finished_at=None)
+
+    tools = probing.Tools(Daemons(DOWN).prove, lambda: hour, begin)
+    probing.probe(deployed.pk, tools)
+    assert Probing.objects.get().at is None and actions() == []
+    HostRollout.objects.update(state=HostRollout.CONFIRMED, finished_at=hour)
+    assert list(due.probes(hour)) == [deployed], "as soon as it is over"
+
+
+def test_after_a_rollout_it_is_probed_at_once(deployed, hour) -> None:
+    Daemons(DOWN).look(deployed, hour)
+    later = hour + timedelta(minutes=1)
+    assert not due.probes(later)
+    HostRollout.objects.update(finished_at=later)
+    assert list(due.probes(later)) == [deployed]
+
+
+def test_two_workers_ask_once(deployed, hour) -> None:
+    daemons = Daemons()
+    daemons.look(deployed, hour)
+    daemons.look(deployed, hour)
+    assert len(daemons.asked) == 1
+
+
+# Shown
+
+
+def page(client, host: Host) -> str:
+    return str(client.get(reverse("deploy:host", args=[host.pk])).content.decode())
+
+
+def test_probe_now(signed_in, deployed, now) -> None:
+    Daemons().look(deployed, now + timedelta(seconds=1))
+    assert "Probe now" in page(signed_in, deployed)
+    signed_in.post(reverse("deploy:probe", args=[deployed.pk]))
+    assert Probing.objects.get().wanted_at is not None
+    shown = page(signed_in, deployed)
+    assert "Being probed" in shown and "every 1s" in shown and "Probe now" not in shown
+    Daemons().look(deployed, now + timedelta(seconds=2))
+    shown = page(signed_in, deployed)
+    assert "All as it must be" in shown and "every 1s" not in shown
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hant"])
+def test_the_page_names_what_fails_and_what_to_do(signed_in, deployed, hour, language) -> None:
+    signed_in.cookies["mailadmin_language"] = language
+    Daemons(SWAPPED).look(deployed, hour)
+    shown = page(signed_in, deployed)
+    assert OTHER in shown and "IMAPS 993" in shown
+    if language == "en":
+        for words in ("serves another certificate than deployed", "Restart Dovecot", "since"):
+            assert words in shown, words
+    hosts = signed_in.get(reverse("deploy:hosts")).content.decode()
+    assert "IMAPS 993" in hosts and f"/hosts/{deployed.pk}/#probes-title" in hosts
+
+
+@pytest.mark.parametrize(
+    ("evidence", "says", "next_step"),
+    [
+        ("[Errno 111] Connection refused", "IMAPS 993 does not answer", "Dovecot runs"),
+        (OTHER, "another certificate than deployed", "Restart Dovecot"),
+        ("certificate refused: certificate has expired", "mail programs refuse", "new one"),
+        ("* BYE", "no longer so: TLS serves", "put the configuration live again"),
+    ],
+)
+def test_the_overview_says_it(deployed, hour, evidence, says, next_step) -> None:
+    Daemons({("tls", "imaps"): evidence, ("tls", "pop3s"): evidence}).look(deployed, hour)
+    (need,) = [need for need in overview.look(at=hour).needs if "IMAPS" in need.title]
+    assert need.kind == "danger" and need.title.startswith(deployed.fqdn)
+    assert says in need.title and next_step in need.text and "1 more probe" in need.text
+    Daemons().look(deployed, hour + probing.EVERY)
+    assert not [need for need in overview.look(at=hour).needs if "IMAPS" in need.title]
+
+
+def test_by_api(client, owner, deployed, hour) -> None:
+    from tests.mailadmin.test_api import call, secret_of
+
+    secret = secret_of("auditor", "deploy:read")
+    path = f"hosts/{deployed.fqdn}/probes"
+    never = call(client, path, secret).json()
+    assert (never["at"], never["well"], never["probes"]) == (None, None, [])
+    Daemons(DOWN).look(deployed, hour)
+    said = call(client, path, secret).json()
+    first = said["probes"][0]
+    assert said["well"] is False and (first["protocol"], first["ok"]) == ("imaps", False)
+    assert first["failing_since"] and "refused" in first["evidence"]
+    assert said["generation"] == 1 and said["probes"][1]["failing_since"] is None
