@@ -13,10 +13,12 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import states
+from accounts.addresses import without_detail
 from accounts.checks import check_not_expired
 from accounts.lifecycle import locked, tell, update
 from accounts.models import (
@@ -213,7 +215,7 @@ def erase(
         if row.kept_until and row.kept_until > at and not early:
             raise KeptStill(row)
         leading = aliases_to(row)
-        alone = [alias for alias in leading if alias.targets == [row.address]]
+        alone = [alias for alias in leading if not _others(alias, row)]
         if any(alias not in aliases_to(row, by) for alias in alone):
             raise OthersLeadHere(row)
         if alone:
@@ -259,16 +261,22 @@ def erase(
 
 def _take_out(row: Mailbox, leading: Iterable[Alias]) -> None:
     for alias in leading:
-        alias.targets = [target for target in alias.targets if target != row.address]
+        alias.targets = _others(alias, row)
         alias.revision += 1
         alias.save(update_fields=["targets", "revision"])
+
+
+def _others(alias: Alias, row: Mailbox) -> list[str]:
+    """The targets that are not the mailbox, with or without a detail: anna+shop@ is anna@."""
+    return [target for target in alias.targets if without_detail(target) != row.address]
 
 
 def aliases_to(mailbox: Mailbox, by: Operator | None = None) -> list[Alias]:
     """The aliases that lead to a mailbox directly, with their domains, as far as `by` sees them."""
     rows = Alias.objects.visible_to(by).select_related("domain")
-    rows = rows.filter(targets__icontains=mailbox.address)
-    return [alias for alias in rows if mailbox.address in alias.targets]
+    detailed = Q(targets__icontains=f"{mailbox.local_part}+")
+    rows = rows.filter(Q(targets__icontains=mailbox.address) | detailed)
+    return [alias for alias in rows if len(_others(alias, mailbox)) < len(alias.targets)]
 
 
 def said_of_aliases(aliases: Sequence[Alias]) -> str:

@@ -160,6 +160,23 @@ def test_an_alias_to_it_alone_is_named_and_holds_the_erasing_up(domain: Any, clo
     assert list(told) == [("alias", "shared@example.test"), ("mailbox", "anna@example.test")]
 
 
+def test_a_target_with_a_detail_leads_to_it_too(domain: Any, closed: Any) -> None:
+    both = aliases.create(
+        domain=domain, local_part="both", by=None, at=AT,
+        targets=["anna+lists@example.test", "far@else.test"],
+    )  # fmt: skip
+    only = aliases.create(
+        domain=domain, local_part="only", targets=["anna+shop@example.test"], by=None, at=AT
+    )
+    with pytest.raises(closing.AliasesLeadHere) as refused:
+        erase(closed)
+    assert refused.value.aliases == (only,)
+    aliases.delete(alias=only, by=None, at=AT)
+    erase(closed)
+    both.refresh_from_db()
+    assert both.targets == ["far@else.test"]
+
+
 def test_an_erased_address_is_handed_on_after_a_year_or_when_somebody_insists(
     domain: Any, closed: Any
 ) -> None:
