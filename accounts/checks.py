@@ -10,6 +10,8 @@ from accounts.refusals import AddressRefused, AddressTaken
 from core.errors import Refusal
 
 HANDED_ON_AFTER = datetime.timedelta(days=365)
+FURTHEST = datetime.timedelta(days=365_000)
+"""In the last hours of the year 9999 another zone's clock has no date any more."""
 
 
 class NameNeedsReason(Refusal):
@@ -36,8 +38,12 @@ class NameNeedsReason(Refusal):
 class ExpiryRefused(Refusal):
     field = "expires_at"
 
-    def __init__(self) -> None:
-        super().__init__(_("That moment is past: choose a later one."))
+    def __init__(self, *, past: bool = True) -> None:
+        super().__init__(
+            _("That moment is past: choose a later one.")
+            if past
+            else _("That moment is too far away: choose an earlier one, or none.")
+        )
 
 
 class OwnerMissing(Refusal):
@@ -99,8 +105,8 @@ def check_name(local: str, reason: str, *, temporary: bool = False, insists: boo
 
 
 def check_expiry(expires_at: datetime.datetime | None, at: datetime.datetime | None) -> None:
-    if expires_at is not None and at is not None and expires_at <= at:
-        raise ExpiryRefused
+    if expires_at is not None and at is not None and not at < expires_at < at + FURTHEST:
+        raise ExpiryRefused(past=expires_at <= at)
 
 
 def check_owner(owner_contact: str, expires_at: datetime.datetime | None) -> None:

@@ -45,6 +45,15 @@ class ExemptionRefused(Refusal):
         self.field = field
 
 
+class FlagGone(Refusal):
+    """Its finding is gone since it was looked at."""
+
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(_("This flag is gone: what it was raised for is no more. Look again."))
+
+
 def due(at: datetime) -> QuerySet[Mailbox]:
     """One mailbox, once an hour: its message refreshes the flags of all."""
     nothing = Mailbox.objects.none()
@@ -83,7 +92,7 @@ def exempt(
     *, flag: Flag, reason: str, until: datetime | None, by: Operator | None, at: datetime
 ) -> Flag:
     """Set a flag aside, until a moment or (None) as long as it stands: what the policy announced
-    because of it is off. ExemptionRefused."""
+    because of it is off. ExemptionRefused, FlagGone."""
     if not reason.strip():
         raise ExemptionRefused("reason", _("Say why it may stay as it is."))
     if until is not None and until <= at:
@@ -112,7 +121,7 @@ def exempt(
 
 
 def unexempt(*, flag: Flag, by: Operator | None, at: datetime) -> Flag:
-    """The flag counts again."""
+    """The flag counts again. FlagGone."""
     with transaction.atomic():
         _write(flag, exempt_at=None, exempt_until=None, exempt_reason="", exempt_by=None)
         audit.record(
@@ -131,9 +140,10 @@ def hash_digest(stored: str) -> str:
 
 
 def _write(flag: Flag, **fields: object) -> None:
+    if not Flag.objects.filter(pk=flag.pk).update(**fields):
+        raise FlagGone
     for name, value in fields.items():
         setattr(flag, name, value)
-    flag.save(update_fields=list(fields))
 
 
 def _chunks(mailboxes: Collection[int] | None) -> Iterator[list[tuple]]:

@@ -121,8 +121,11 @@ def selected(request: HttpRequest) -> HttpResponse:
     if verb == "exempt":
         return _exempt(request, rows, back)
     if verb == "count":
-        for flag in rows:
-            flags.unexempt(flag=flag, by=request.user, at=timezone.now())
+        try:
+            for flag in rows:
+                flags.unexempt(flag=flag, by=request.user, at=timezone.now())
+        except Refusal as refusal:
+            messages.warning(request, refusal.sentence)
         return redirect(back)
     boxes = list({flag.mailbox.pk: flag.mailbox for flag in rows}.values())
     return ask(request, verb, boxes, BULK[verb][1](), back)

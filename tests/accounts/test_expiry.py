@@ -110,6 +110,9 @@ def test_a_test_account_stays_for_good_with_a_reason_alone(domain: Any, anna: An
         expiry.set_end(mailbox=anna, expires_at=END, by=None, at=AT)
     with pytest.raises(ExpiryRefused):
         expiry.set_end(mailbox=demo, expires_at=AT, by=None, at=AT)
+    never = datetime.datetime.fromisoformat("9999-12-31T23:59:59-12:00")
+    with pytest.raises(ExpiryRefused, match="too far away"):
+        expiry.set_end(mailbox=demo, expires_at=never, by=None, at=AT)
 
 
 def test_a_temporary_account_keeps_its_owner(guest: Mailbox) -> None:

@@ -111,6 +111,17 @@ def test_exempt_asks_for_a_reason_and_a_later_day(scanner: Mailbox, owner: Any) 
     assert events[0].detail["reason"] == "needed"
 
 
+def test_one_that_is_gone_meanwhile_is_said_to_be(scanner: Mailbox, owner: Any) -> None:
+    flags.refresh(at=AT)
+    flag = Flag.objects.get(kind="test_named")
+    Flag.objects.all().delete()
+    with pytest.raises(flags.FlagGone, match="Look again"):
+        flags.exempt(flag=flag, reason="x", until=None, by=owner, at=AT)
+    with pytest.raises(flags.FlagGone):
+        flags.unexempt(flag=flag, by=owner, at=AT)
+    assert not AuditEvent.objects.filter(action__startswith="accounts.flag").exists()
+
+
 def test_a_suspended_account_has_none_of_use(scanner: Mailbox) -> None:
     flags.refresh(at=AT)
     assert kinds(scanner)
