@@ -174,6 +174,7 @@ def _was_changed(host: Host, generation: Generation, began: datetime) -> bool:
 # Keeping
 
 
+@transaction.atomic
 def note(
     row: Probing, host: Host, generation: Generation, results: Iterable[Result], *, at: datetime
 ) -> None:
