@@ -1,14 +1,13 @@
 """The page of flags: what speaks against accounts, worked as a list; the audit of passwords."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
@@ -18,7 +17,7 @@ from accounts.forms import add_refusal
 from accounts.forms_flags import ExemptForm
 from accounts.models import Flag, FlagKind, WeaknessAudit
 from accounts.pages.mailboxes import _number
-from accounts.pages.selection import BULK, ask
+from accounts.pages.selection import BULK, ask, where_from
 from core import roles
 from core.access import NotAllowed, requires
 from core.errors import Refusal
@@ -83,18 +82,19 @@ def audit(request: HttpRequest) -> HttpResponse:
 @require_POST
 @requires("accounts.domains")
 def audit_start(request: HttpRequest) -> HttpResponse:
-    try:
-        weakness.start(by=request.user, at=timezone.now())
-    except Refusal as refusal:
-        messages.error(request, refusal.sentence)
-    return redirect("accounts:flags")
+    return _audited(request, weakness.start)
 
 
 @require_POST
 @requires("accounts.domains")
 def audit_stop(request: HttpRequest) -> HttpResponse:
+    return _audited(request, weakness.stop)
+
+
+def _audited(request: HttpRequest, verb: Callable[..., object]) -> HttpResponse:
+    """Start or stop the audit; back to the page, which shows it."""
     try:
-        weakness.stop(by=request.user, at=timezone.now())
+        verb(by=request.user, at=timezone.now())
     except Refusal as refusal:
         messages.error(request, refusal.sentence)
     return redirect("accounts:flags")
@@ -104,7 +104,7 @@ def audit_stop(request: HttpRequest) -> HttpResponse:
 @requires("accounts.help")
 def selected(request: HttpRequest) -> HttpResponse:
     """Do to what was ticked: asks first, with the names."""
-    back = _back(request)
+    back = where_from(request, "accounts:flags")
     verb = request.POST.get("verb", "")
     permission = VERBS.get(verb)
     if permission is None:
@@ -162,9 +162,3 @@ def _audit_context() -> dict[str, Any]:
         "percent": min(100, found.looked_at * 100 // found.total) if found.total else 100,
         "most": guessing.MOST,
     }
-
-
-def _back(request: HttpRequest) -> str:
-    url = request.POST.get("next", "")
-    ours = url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()})
-    return url if ours else reverse("accounts:flags")

@@ -40,7 +40,7 @@ NONE_APPLIES = {
 @require_POST
 @requires("accounts.help")
 def selected(request: HttpRequest) -> HttpResponse:
-    back = _back(request)
+    back = where_from(request, "accounts:mailboxes")
     verb = request.POST.get("verb", "")
     if verb not in BULK:
         return redirect(back)
@@ -115,8 +115,8 @@ def _left_out(done: bulk.Done) -> str:
     ) % {"count": done.left_out}
 
 
-def _back(request: HttpRequest) -> str:
+def where_from(request: HttpRequest, otherwise: str) -> str:
     """The list as it was filtered, if the form says so and it is a page of ours."""
     url = request.POST.get("next", "")
     ours = url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()})
-    return url if ours else reverse("accounts:mailboxes")
+    return url if ours else reverse(otherwise)
