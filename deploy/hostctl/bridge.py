@@ -31,11 +31,11 @@ import syslog
 import threading
 import time
 from collections import OrderedDict
-from pathlib import Path
 from typing import BinaryIO, Callable, NamedTuple, Optional, Tuple
 
 from . import durable, paths
 from .full import Full
+from .listening import listen, serve
 from .services import start_time
 from .uses import Uses
 
@@ -218,31 +218,7 @@ class Bridge:
                     self.uses.opened(name, pid, started)
 
     def serve(self, listener: socket.socket) -> None:
-        room = threading.BoundedSemaphore(THREADS)
-
-        def one(client: socket.socket) -> None:
-            try:
-                self.answer(client)
-            finally:
-                room.release()
-
-        while True:
-            room.acquire()
-            client, _ = listener.accept()
-            threading.Thread(target=one, args=(client,), daemon=True).start()
-
-
-def listen(path: Path) -> socket.socket:
-    """The socket, in place only when it can be connected to."""
-    beside = path.with_name(path.name + ".new")
-    with contextlib.suppress(FileNotFoundError):
-        beside.unlink()
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(beside))
-    beside.chmod(0o600)
-    listener.listen(128)
-    os.replace(beside, path)
-    return listener
+        serve(listener, self.answer, most=THREADS)
 
 
 def main(layout: paths.Layout, *, detach: bool) -> None:

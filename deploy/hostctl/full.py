@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Set
 
 from . import maps
+from .listening import serve
 
 THREADS = 256
 """Each SMTP session that named a recipient of ours keeps its connection; Sendmail has 200."""
@@ -75,18 +76,7 @@ class Full:
         threading.Thread(target=self.serve, args=(listener,), daemon=True).start()
 
     def serve(self, listener: socket.socket) -> None:
-        room = threading.BoundedSemaphore(THREADS)
-
-        def one(client: socket.socket) -> None:
-            try:
-                self.answer(client)
-            finally:
-                room.release()
-
-        while True:
-            room.acquire()
-            client, _ = listener.accept()
-            threading.Thread(target=one, args=(client,), daemon=True).start()
+        serve(listener, self.answer, most=THREADS)
 
 
 class _Question:

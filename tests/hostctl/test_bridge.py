@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.hostctl import bridge, uses
+from deploy.hostctl import bridge, listening, uses
 
 Answer = Callable[[bytes, bytes], bytes]
 
@@ -77,7 +77,7 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
 def ask(tmp_path: Path) -> Iterator[Callable[..., bytes]]:
     """Asks as the SASL library does; the reply, empty when there was none."""
     served = bridge.Bridge(str(tmp_path / "auth-client"))
-    listener = bridge.listen(tmp_path / "bridge.sock")
+    listener = listening.listen(tmp_path / "bridge.sock")
 
     def serve() -> None:
         with contextlib.suppress(OSError):  # until the test closes the socket
@@ -168,7 +168,7 @@ def test_nonsense_is_hung_up_on(tmp_path: Path, ask: Ask, backend: Backend, sent
 
 
 def test_only_its_owner_may_ask(tmp_path: Path) -> None:
-    listener = bridge.listen(tmp_path / "socket")
+    listener = listening.listen(tmp_path / "socket")
     assert (tmp_path / "socket").stat().st_mode & 0o777 == 0o600
     listener.close()
 
