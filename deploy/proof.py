@@ -39,6 +39,9 @@ BY_HAND = "mailadmin-probe-now"
 PATIENCE = 2.0
 """Seconds for a daemon that is busy: nothing was switched, so nothing is on its way up."""
 
+DELIVERY = planning.Probe("delivery", "submission", 587, "")
+"""By hand alone: it leaves an empty folder there, and a slow queue must not roll anything back."""
+
 Clock = Callable[[], datetime]
 
 
@@ -98,8 +101,11 @@ def place_of(host: Host, generation: Generation, local_part: str = ROLLOUTS) -> 
     )
 
 
-def add_login(host: Host, helper: Helper, place: Place, *, clock: Clock) -> None:
-    """A mailbox for these probes alone: it receives nothing, sends nothing, and goes again.
+def add_login(
+    host: Host, helper: Helper, place: Place, *, clock: Clock, mails: bool = False
+) -> None:
+    """A mailbox for these probes alone, which goes again. It receives nothing and sends nothing,
+    unless it `mails` to itself.
 
     Should it stay (a worker killed here), nobody knows its password, which is random and never
     stored.
@@ -108,8 +114,8 @@ def add_login(host: Host, helper: Helper, place: Place, *, clock: Clock) -> None
         "address": place.login,
         "password": hash_password(place.password),
         "can_login": True,
-        "can_send": False,
-        "receives": False,
+        "can_send": mails,
+        "receives": mails,
         "quota_bytes": 0,
     }
     domain = {"name": accounts_push.probe_domain(host)}
@@ -142,11 +148,12 @@ def of_live(
     place = replace(place_of(host, generation, BY_HAND), patience=PATIENCE)
     with Helper.of(host, transport) as helper:
         try:
-            add_login(host, helper, place, clock=clock)
+            add_login(host, helper, place, clock=clock, mails=True)
         except accounts_push.Held:
             raise AccountsHeld(host) from None
         try:
-            yield from prove(questions(host, generation), place, beat=lambda: None)
+            asked = [*questions(host, generation), DELIVERY]
+            yield from prove(asked, place, beat=lambda: None)
         finally:
             _forget(host, helper, place, clock)
 

@@ -91,6 +91,7 @@ KINDS: Mapping[str, Text] = {
     "unknown_recipient": _("An unknown recipient is refused at once"),
     "postmaster": _("Mail for the postmaster is taken"),
     "relay": _("Relaying for strangers is refused"),
+    "delivery": _("A message arrives and can be read"),
     "old_tls": _("TLS older than 1.2 is refused"),
 }
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as NothingYet
 from typing import Protocol as Shape
 
-from deploy.probes import imap, pop3, smtp
+from deploy.probes import delivery, imap, pop3, smtp
 from deploy.probes.values import Found, NotYet, Place, ProbeFailed, Result
 
 PAUSE = 0.15
@@ -26,6 +26,8 @@ _MODULES = {
     "pop3": pop3,
     "pop3s": pop3,
 }
+_ACROSS: dict[str, Callable[..., Found]] = {"delivery": delivery.delivery}
+"""Kinds that speak more than one protocol."""
 _COMPARES = {"tls", "starttls"}
 
 
@@ -44,7 +46,7 @@ class Question(Shape):
 
 def ask(question: Question, place: Place) -> Result:
     """One question, with patience. Never raises: whatever goes wrong is the answer."""
-    probe = getattr(_MODULES[question.protocol], question.kind)
+    probe = _ACROSS.get(question.kind) or getattr(_MODULES[question.protocol], question.kind)
     began = time.monotonic()
     pause = PAUSE
     while True:

@@ -23,7 +23,7 @@ class Imap(Dialogue):
         return lines
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
@@ -56,7 +56,7 @@ def auth_in_clear(place: Place, protocol: str, port: int) -> Found:
 
 def auth_right(place: Place, protocol: str, port: int) -> Found:
     with Imap(place, port, implicit=protocol == "imaps") as session:
-        reply = session.ask(f"LOGIN {_quoted(place.login)} {_quoted(place.password)}")
+        reply = session.ask(f"LOGIN {quoted(place.login)} {quoted(place.password)}")
         if not reply[-1].startswith("p OK"):
             raise ProbeFailed(reply[-1][2:])
         session.ask("LOGOUT")

@@ -65,7 +65,7 @@ class Smtp(Dialogue):
         self.send("QUIT")
 
 
-def _open(place: Place, protocol: str, port: int) -> Smtp:
+def secured(place: Place, protocol: str, port: int) -> Smtp:
     """A session whose TLS is up (except on port 25, where TLS is not a condition)."""
     session = Smtp(place, port, implicit=protocol == "submissions")
     if protocol == "submission":
@@ -107,14 +107,14 @@ def auth_in_clear(place: Place, protocol: str, port: int) -> Found:
 
 
 def auth_right(place: Place, protocol: str, port: int) -> Found:
-    with _open(place, protocol, port) as session:
+    with secured(place, protocol, port) as session:
         reply = session.expect("235", session.log_in(place.login, place.password))
         session.quit()
         return Found(reply[-1])
 
 
 def auth_wrong(place: Place, protocol: str, port: int) -> Found:
-    with _open(place, protocol, port) as session:
+    with secured(place, protocol, port) as session:
         reply = session.log_in(place.login, secrets.token_hex(16))
         if not reply[-1].startswith("535"):
             raise ProbeFailed(" / ".join(reply))

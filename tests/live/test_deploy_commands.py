@@ -90,6 +90,7 @@ def test_from_a_shell_alone(console: Console) -> None:
     proved = terminal.does("probe", "practice")
     assert proved["generation"] == 2 and all(each["ok"] for each in proved["probes"])
     assert {each["port"] for each in proved["probes"]} == {25, 465, 587, 993, 995}
+    assert "delivery" in {each["kind"] for each in proved["probes"]}
     served = {each["fingerprint"] for each in proved["probes"] if each["fingerprint"]}
     assert served == {terminal.sql(LIVE)[0][1]}
     assert console.mailboxes == 0, "the login of the probes goes again"

@@ -8,7 +8,7 @@ from django.utils import timezone
 from ca import keystore
 from core import nudge
 from core.models import AuditEvent
-from deploy import due, probing
+from deploy import due, probing, proof
 from deploy.models import HostRollout, Probing
 from tests.live.rollouts import Console, enrol, log_of, make_issuer, run_signer
 
@@ -37,6 +37,10 @@ def test_a_stopped_dovecot_is_found_and_found_well_again(console: Console) -> No
     assert probing.failing(first) == []
     kinds = {each.kind for each in probing.answers(first)}
     assert kinds >= {"tls", "starttls", "old_tls", "auth_wrong", "auth_in_clear", "relay"}
+
+    by_hand = list(proof.of_live(host=host))
+    assert all(each.ok for each in by_hand), by_hand
+    assert {"delivery", "auth_right"} <= {each.kind for each in by_hand}
 
     console.machine.run(["doveadm", "stop"])
     bad = probing.failing(probed(console))
