@@ -204,6 +204,8 @@ def test_an_interrupted_command_says_that_it_goes_on(terminal: Terminal) -> None
         env=environment(terminal),
         stdout=subprocess.PIPE,
         text=True,
+        # Tests that run in the background were told to ignore it, and so would the command be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 30
     while not terminal.sql(WAITING) and time.monotonic() < until:
