@@ -17,6 +17,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import stat
@@ -24,7 +25,6 @@ import struct
 import threading
 from hashlib import sha256
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from deploy.practice import verbs
@@ -154,14 +154,15 @@ def serve(socket_path: Path | str, client_uid: int, directory: Path | str) -> No
         os.umask(mask)
         listener.listen(16)
 
-        def end(number: int, frame: FrameType | None) -> None:
-            raise SystemExit(0)
-
-        signal.signal(signal.SIGTERM, end)
-        signal.signal(signal.SIGINT, end)
+        # A handler that raised could do so where Python drops what is raised, in a destructor.
+        ended, alarm = socket.socketpair()
+        alarm.setblocking(False)
+        signal.set_wakeup_fd(alarm.fileno())
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.signal(signal.SIGINT, lambda *_: None)
         threading.Thread(target=_resume, args=(directory,), daemon=True).start()
         try:
-            while True:
+            while ended not in select.select([listener, ended], [], [])[0]:
                 connection, _ = listener.accept()
                 threading.Thread(target=helper.converse, args=(connection,), daemon=True).start()
         finally:
