@@ -42,6 +42,10 @@ class Host(models.Model):
         (READY, _("Ready")),
         (UNREACHABLE, _("Not reachable")),
     ]
+    SENDMAIL, POSTFIX = "sendmail", "postfix"
+    MTAS = [(SENDMAIL, "Sendmail"), (POSTFIX, "Postfix")]
+    DEBIAN, FEDORA = "debian", "fedora"
+    FAMILIES = [(DEBIAN, "Debian, Ubuntu"), (FEDORA, "Fedora, RHEL")]
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     fqdn = models.CharField(_("name"), max_length=253, unique=True)
@@ -71,6 +75,9 @@ class Host(models.Model):
     )
     snippet_sendmail = models.TextField(_("Sendmail, own lines"), blank=True)
     snippet_dovecot = models.TextField(_("Dovecot, own lines"), blank=True)
+    snippet_postfix = models.TextField(_("Postfix, own lines"), blank=True)
+    mta = models.CharField(_("mail server"), max_length=8, choices=MTAS, default=SENDMAIL)
+    family = models.CharField(_("system"), max_length=8, choices=FAMILIES, default=DEBIAN)
     certificate = models.ForeignKey(
         "ca.Certificate", null=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -159,6 +166,8 @@ class Rollout(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
     reason = models.CharField(_("reason"), max_length=200, blank=True)
+    starts_at = models.DateTimeField(null=True, help_text="not before; at once when empty")
+    stopped_at = models.DateTimeField(null=True, help_text="no further host begins")
 
     class Meta:
         ordering = ["-pk"]
@@ -199,6 +208,9 @@ class HostRollout(Leased):
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="rollouts")
     generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="+")
     base = models.PositiveIntegerField(help_text="the generation that was live when it was asked")
+    turn = models.PositiveSmallIntegerField(
+        default=0, help_text="hosts of a later turn begin when every earlier one is confirmed"
+    )
     state = models.CharField(max_length=16, choices=STATES, default=PLANNED, db_index=True)
     problem = models.CharField(max_length=40, blank=True, help_text="code, see deploy.sentences")
     problem_detail = models.TextField(blank=True)
