@@ -4,6 +4,8 @@
     bundle.digest        # what host and console compare
     bundle.tar()         # what `hostctl stage` reads after its header
 
+A host has one MTA, and its bundle the files of that one only: `sendmail/` or `postfix/`.
+
 A bundle never holds a private key, a compiled file or account data: the key is on the host already
 and named in the request's header, m4 and makemap run on the host, and accounts have a database of
 their own.  Which paths exist, and whose they are, is decided by the host's helper; the table here
@@ -24,6 +26,8 @@ from typing import Final
 
 SENDMAIL_MC: Final = "sendmail/sendmail.mc"
 SENDMAIL_SASL: Final = "sendmail/Sendmail.conf"
+POSTFIX_MAIN: Final = "postfix/main.cf"
+POSTFIX_MASTER: Final = "postfix/master.cf"
 DOVECOT_23: Final = "dovecot/dovecot23.conf"
 DOVECOT_23_SQL: Final = "dovecot/sql23.ext"
 DOVECOT_23_APP: Final = "dovecot/app23.ext"
@@ -36,6 +40,8 @@ PATHS: Final = frozenset(
     {
         SENDMAIL_MC,
         SENDMAIL_SASL,
+        POSTFIX_MAIN,
+        POSTFIX_MASTER,
         DOVECOT_23,
         DOVECOT_23_SQL,
         DOVECOT_23_APP,

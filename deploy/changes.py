@@ -17,12 +17,15 @@ from deploy.render.values import from_record
 
 SETTINGS: dict[str, str | Promise] = {
     "fqdn": gettext_lazy("name"),
+    "mta": gettext_lazy("mail server"),
+    "family": gettext_lazy("system"),
     "message_size_mb": gettext_lazy("largest message, in MB"),
     "listen_inet": gettext_lazy("addresses"),
     "listen_inet6": gettext_lazy("IPv6 addresses"),
 }
 SERVICES: dict[str, str | Promise] = {
     "sendmail": pgettext_lazy("service", "Sendmail"),
+    "postfix": pgettext_lazy("service", "Postfix"),
     "dovecot": pgettext_lazy("service", "Dovecot"),
     "bridge": pgettext_lazy("service", "the login bridge"),
 }

@@ -7,15 +7,19 @@
 Restart only what changed: an unchanged service is not touched, a changed one is reloaded, and only
 what a daemon reads once at its start costs a restart.
 
-| change | Sendmail | Dovecot |
+| change | Sendmail or Postfix | Dovecot |
 |---|---|---|
 | `sendmail/sendmail.mc` | reload (HUP) | |
 | `sendmail/Sendmail.conf` (read at start only) | restart | |
+| `postfix/main.cf` | reload | |
+| `postfix/master.cf` (its listeners are opened at start only) | restart | |
 | `tls/*` | reload | reload |
 | the `dovecot/` files of the version that runs there | | reload |
 | first deployment | restart | restart |
 | daemon not running | start | start |
 | a file changed on the host itself | as if it differed | as if it differed |
+
+A host has one MTA: its plan speaks of that one alone.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from deploy.bundle import (
     DOVECOT_23_LASTLOGIN,
     DOVECOT_23_SQL,
     DOVECOT_24,
+    POSTFIX_MAIN,
+    POSTFIX_MASTER,
     SENDMAIL_MC,
     SENDMAIL_SASL,
     TLS_CA,
@@ -42,21 +48,25 @@ from deploy.hostctl import paths
 from deploy.render.values import Facts, HostConfig, Snapshot
 
 Action = Literal["unchanged", "reload", "restart", "start"]
-Service = Literal["sendmail", "dovecot", "bridge"]
+Service = Literal["sendmail", "postfix", "dovecot", "bridge"]
 Kind = Literal["added", "changed", "removed"]
 
 SERVICES_OF: Final[Mapping[str, tuple[Service, ...]]] = {
     SENDMAIL_MC: ("sendmail",),
     SENDMAIL_SASL: ("sendmail",),
+    POSTFIX_MAIN: ("postfix",),
+    POSTFIX_MASTER: ("postfix",),
     DOVECOT_23: ("dovecot",),
     DOVECOT_23_SQL: ("dovecot",),
     DOVECOT_23_APP: ("dovecot",),
     DOVECOT_23_LASTLOGIN: ("dovecot",),
     DOVECOT_24: ("dovecot",),
-    TLS_CHAIN: ("sendmail", "dovecot"),
-    TLS_CA: ("sendmail", "dovecot"),
+    TLS_CHAIN: ("sendmail", "postfix", "dovecot"),
+    TLS_CA: ("sendmail", "postfix", "dovecot"),
 }
-SERVICES: Final[tuple[Service, ...]] = ("sendmail", "dovecot")
+NAMES: Final[Mapping[str, str]] = {"sendmail": "Sendmail", "postfix": "Postfix"}
+OLDEST_POSTFIX: Final = (3, 7)
+MTAS: Final[tuple[Service, ...]] = ("sendmail", "postfix")
 _ONLY_FOR_BRANCH: Final[Mapping[str, str]] = {
     DOVECOT_23: "2.3",
     DOVECOT_23_SQL: "2.3",
@@ -68,6 +78,8 @@ _ONLY_FOR_BRANCH: Final[Mapping[str, str]] = {
 PORT_REFUSED: Final[Mapping[tuple[Service, Action], float]] = {
     ("sendmail", "reload"): 0.05,
     ("sendmail", "restart"): 2.2,
+    ("postfix", "reload"): 0.0,
+    ("postfix", "restart"): 2.0,
     ("dovecot", "reload"): 0.0,
     ("dovecot", "restart"): 3.0,
 }
@@ -114,8 +126,8 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """A reason not to start at all.  Codes: `fqdn`, `no_sendmail`, `no_dovecot`,
-    `dovecot_version`, `no_certificate`."""
+    """A reason not to start at all.  Codes: `fqdn`, `no_sendmail`, `no_postfix`, `wrong_mta`,
+    `postfix_version`, `no_dovecot`, `dovecot_version`, `no_certificate`."""
 
     code: str
     value: str = ""
@@ -187,8 +199,9 @@ Change = (
 
 def plan(facts: Facts, live: Bundle | None, wanted: Bundle) -> Plan:
     """The whole of a rollout before anything is touched.  `live` is None before the first one."""
-    changes = _changes(live, wanted, facts.dovecot_branch)
-    services = _services(facts, live, changes)
+    mta = mta_of(wanted)
+    changes = _changes(live, wanted, facts.dovecot_branch, mta)
+    services = _services(facts, live, changes, mta)
     refused = {
         service: PORT_REFUSED[service, action]
         for service, action in services.items()
@@ -205,6 +218,9 @@ def plan(facts: Facts, live: Bundle | None, wanted: Bundle) -> Plan:
     )
 
 
+_SETTINGS: Final = ("fqdn", "mta", "family", "message_size_mb", "listen_inet", "listen_inet6")
+
+
 def describe(live: Snapshot | None, wanted: Snapshot) -> tuple[Change, ...]:
     """The operator's view of the difference, shortest first; empty when nothing differs."""
     if live is None:
@@ -215,14 +231,13 @@ def describe(live: Snapshot | None, wanted: Snapshot) -> tuple[Change, ...]:
         found.append(CertificateChanged(old.fingerprint_sha256, new.fingerprint_sha256))
     elif (old.chain_pem, old.ca_pem) != (new.chain_pem, new.ca_pem):
         found.append(AuthoritiesChanged())
-    for name in ("fqdn", "message_size_mb", "listen_inet", "listen_inet6"):
+    for name in _SETTINGS:
         before, after = _shown(live.host, name), _shown(wanted.host, name)
         if before != after:
             found.append(SettingChanged(name, before, after))
-    if live.host.snippet_sendmail != wanted.host.snippet_sendmail:
-        found.append(SnippetChanged("sendmail"))
-    if live.host.snippet_dovecot != wanted.host.snippet_dovecot:
-        found.append(SnippetChanged("dovecot"))
+    for service in (*MTAS, "dovecot"):
+        if getattr(live.host, f"snippet_{service}") != getattr(wanted.host, f"snippet_{service}"):
+            found.append(SnippetChanged(service))
     return tuple(found)
 
 
@@ -231,7 +246,9 @@ def _shown(host: HostConfig, name: str) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _changes(live: Bundle | None, wanted: Bundle, branch: str) -> tuple[FileChange, ...]:
+def _changes(
+    live: Bundle | None, wanted: Bundle, branch: str, mta: Service
+) -> tuple[FileChange, ...]:
     before: Mapping[str, bytes] = live.files if live is not None else {}
     found = []
     for path in sorted(set(before) | set(wanted.files)):
@@ -240,9 +257,8 @@ def _changes(live: Bundle | None, wanted: Bundle, branch: str) -> tuple[FileChan
             continue
         kind: Kind = "added" if old is None else "removed" if new is None else "changed"
         read_here = _ONLY_FOR_BRANCH.get(path, branch) == branch
-        found.append(
-            FileChange(path, kind, _diff(path, old, new), SERVICES_OF[path] if read_here else ())
-        )
+        services = tuple(s for s in SERVICES_OF[path] if read_here and s in (mta, "dovecot"))
+        found.append(FileChange(path, kind, _diff(path, old, new), services))
     return tuple(found)
 
 
@@ -264,31 +280,33 @@ def lines_of(path: str, content: bytes | None) -> list[str]:
     return content.decode("utf-8", "replace").splitlines()
 
 
+def mta_of(bundle: Bundle) -> Service:
+    """Whose configuration a bundle holds."""
+    return "postfix" if POSTFIX_MAIN in bundle.files else "sendmail"
+
+
 def _services(
-    facts: Facts, live: Bundle | None, changes: tuple[FileChange, ...]
+    facts: Facts, live: Bundle | None, changes: tuple[FileChange, ...], mta: Service
 ) -> dict[Service, Action]:
     first = live is None or not facts.generation
-    services: dict[Service, Action] = {
-        "sendmail": "restart" if first else "unchanged",
-        "dovecot": "restart" if first else "unchanged",
-        "bridge": "unchanged",
+    begin: Action = "restart" if first else "unchanged"
+    services: dict[Service, Action] = {mta: begin, "dovecot": begin, "bridge": "unchanged"}
+    needs = [(service, _needs(each.path)) for each in changes for service in each.services]
+    needs += [need for path in facts.drift for need in _of_drift(path, facts.dovecot_branch)]
+    for service, needed in needs:
+        if service in services and _STRENGTH[needed] > _STRENGTH[services[service]]:
+            services[service] = needed
+    running: Mapping[Service, bool] = {
+        "sendmail": facts.sendmail_running,
+        "postfix": facts.postfix_running,
+        "dovecot": facts.dovecot_running,
+        "bridge": facts.bridge_running,
     }
-    for change in changes:
-        needed: Action = "restart" if change.path == SENDMAIL_SASL else "reload"
-        for service in change.services:
-            if _STRENGTH[needed] > _STRENGTH[services[service]]:
-                services[service] = needed
-    for path in facts.drift:
-        for service, needed in _of_drift(path, facts.dovecot_branch):
-            if _STRENGTH[needed] > _STRENGTH[services[service]]:
-                services[service] = needed
-    if not facts.sendmail_running:
-        services["sendmail"] = "start"
-    if not facts.dovecot_running:
-        services["dovecot"] = "start"
-    if not facts.bridge_running:
-        services["bridge"] = "start"
-    return services
+    return {name: act if running[name] else "start" for name, act in services.items()}
+
+
+def _needs(name: str) -> Action:
+    return "restart" if name in paths.READ_AT_START else "reload"
 
 
 def _of_drift(path: str, branch: str) -> Iterator[tuple[Service, Action]]:
@@ -296,9 +314,10 @@ def _of_drift(path: str, branch: str) -> Iterator[tuple[Service, Action]]:
     name = paths.WELL_KNOWN.get(path, "/".join(path.split("/")[-2:]))
     if _ONLY_FOR_BRANCH.get(name, branch) != branch:
         return
-    for service in SERVICES:
-        if service in paths.READ_BY.get(name, ()):
-            yield service, "restart" if name == SENDMAIL_SASL else "reload"
+    readers = paths.READ_BY.get(name, ())
+    for service in (*MTAS, "dovecot"):
+        if service in readers:
+            yield service, _needs(name)  # type: ignore[misc]
 
 
 def _steps(services: Mapping[Service, Action]) -> tuple[Step, ...]:
@@ -330,8 +349,7 @@ def _objections(facts: Facts, wanted: Bundle) -> tuple[Objection, ...]:
     found = []
     if not facts.fqdn_ok:
         found.append(Objection("fqdn"))
-    if not facts.sendmail_version:
-        found.append(Objection("no_sendmail"))
+    found += _objections_to_mta(facts, mta_of(wanted))
     if not facts.dovecot_version:
         found.append(Objection("no_dovecot"))
     elif not facts.dovecot_branch:
@@ -339,3 +357,19 @@ def _objections(facts: Facts, wanted: Bundle) -> tuple[Objection, ...]:
     if not wanted.fingerprint_sha256:
         found.append(Objection("no_certificate"))
     return tuple(found)
+
+
+def _objections_to_mta(facts: Facts, mta: Service) -> list[Objection]:
+    """The host has the other one, or none, or one that is too old for what is rendered."""
+    if facts.mta and facts.mta != mta:
+        return [Objection("wrong_mta", NAMES[facts.mta])]
+    version = facts.postfix_version if mta == "postfix" else facts.sendmail_version
+    if not version:
+        return [Objection(f"no_{mta}")]
+    if mta == "postfix" and _numbers(version) < OLDEST_POSTFIX:
+        return [Objection("postfix_version", version)]
+    return []
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

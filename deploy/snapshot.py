@@ -25,11 +25,14 @@ _remembered: dict[tuple[object, ...], TlsFiles] = {}
 
 
 def config_of(host: Host) -> HostConfig:
+    """Own lines for an MTA that the host does not have stay out of it."""
     return HostConfig(
         fqdn=host.fqdn,
         message_size_mb=host.message_size_mb,
-        snippet_sendmail=host.snippet_sendmail,
+        mta=host.mta,
+        family=host.family,
         snippet_dovecot=host.snippet_dovecot,
+        **{f"snippet_{host.mta}": getattr(host, f"snippet_{host.mta}")},
     )
 
 

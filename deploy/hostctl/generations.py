@@ -192,7 +192,7 @@ def affected(
     """
     old, new = manifest(host, before), manifest(host, after)
     if before == 0 or after == 0 or old is None or new is None:
-        return {"sendmail": "restart", "dovecot": "restart"}
+        return {name: "restart" for name in host.services if name != "bridge"}
     changed: Set[str] = {
         name for name in paths.BUNDLE_FILES if old["files"].get(name) != new["files"].get(name)
     }
@@ -205,11 +205,12 @@ def affected(
         for service in paths.BUNDLE_FILES[name].services:
             needs.setdefault(service, "reload")
     if old.get("key") != new.get("key"):
-        needs.setdefault("sendmail", "reload")
-        needs.setdefault("dovecot", "reload")
-    if "sendmail/Sendmail.conf" in changed | drifted:
-        needs["sendmail"] = "restart"  # libsasl reads it once
-    return needs
+        for service in paths.READ_BY[paths.KEY_FILE]:
+            needs.setdefault(service, "reload")
+    for name in (changed | drifted) & paths.READ_AT_START:
+        for service in paths.READ_BY[name]:
+            needs[service] = "restart"
+    return {name: act for name, act in needs.items() if name in host.services}
 
 
 def _of_other_branches(host: Host, generation: int) -> FrozenSet[str]:

@@ -76,6 +76,12 @@ FULL_SOCKET = RUN + "/full.sock"
 """Sendmail asks the bridge here, as a socketmap, whether a recipient's mailbox is full."""
 DOVECOT_QUOTA_SOCKET = "/run/dovecot/mailadmin-quota"
 """`service quota-status`: the bridge asks it, in Postfix's policy protocol."""
+LOOKUP_SOCKET = RUN + "/lookup.sock"
+"""Postfix asks the bridge here who its recipients and senders are: socketmap tables
+`domain`, `mailbox`, `alias`, `access` and `owner`, straight from the account database."""
+POLICY_SOCKET = RUN + "/policy.sock"
+"""Postfix asks the bridge here, in its policy protocol, whether a session may still send."""
+POSTFIX_USER = "postfix"
 DOVECOT_LMTP_SOCKET = "/run/dovecot/lmtp"
 DOVECOT_PID = "/run/dovecot/master.pid"
 SENDMAIL_PID = "/run/sendmail/mta/sendmail.pid"
@@ -90,20 +96,23 @@ class BundleFile(NamedTuple):
     services: FrozenSet[str]
 
 
-_BOTH = frozenset({"sendmail", "dovecot"})
+_ALL = frozenset({"sendmail", "postfix", "dovecot"})
 _SENDMAIL = frozenset({"sendmail"})
+_POSTFIX = frozenset({"postfix"})
 _DOVECOT = frozenset({"dovecot"})
 
 BUNDLE_FILES: Dict[str, BundleFile] = {
     "sendmail/sendmail.mc": BundleFile(0o644, 512 * 1024, _SENDMAIL),
     "sendmail/Sendmail.conf": BundleFile(0o644, 16 * 1024, _SENDMAIL),
+    "postfix/main.cf": BundleFile(0o644, 512 * 1024, _POSTFIX),
+    "postfix/master.cf": BundleFile(0o644, 64 * 1024, _POSTFIX),
     "dovecot/dovecot23.conf": BundleFile(0o644, 512 * 1024, _DOVECOT),
     "dovecot/sql23.ext": BundleFile(0o644, 64 * 1024, _DOVECOT),
     "dovecot/app23.ext": BundleFile(0o644, 64 * 1024, _DOVECOT),
     "dovecot/lastlogin23.ext": BundleFile(0o644, 64 * 1024, _DOVECOT),
     "dovecot/dovecot24.conf": BundleFile(0o644, 512 * 1024, _DOVECOT),
-    "tls/chain.pem": BundleFile(0o644, 256 * 1024, _BOTH),
-    "tls/ca.pem": BundleFile(0o644, 256 * 1024, _BOTH),
+    "tls/chain.pem": BundleFile(0o644, 256 * 1024, _ALL),
+    "tls/ca.pem": BundleFile(0o644, 256 * 1024, _ALL),
 }
 """`tls/key.pem` is never in a bundle: it comes from keys/ by the key's id."""
 
@@ -116,9 +125,13 @@ READ_BY: Dict[str, FrozenSet[str]] = {
     **{name: each.services for name, each in BUNDLE_FILES.items()},
     BUILT_CF: _SENDMAIL,
     DOVECOT_LINK: _DOVECOT,
-    KEY_FILE: _BOTH,
+    KEY_FILE: _ALL,
 }
 """Every file of a generation that a daemon reads -> the services to tell when it changes."""
+
+READ_AT_START: FrozenSet[str] = frozenset({"sendmail/Sendmail.conf", "postfix/master.cf"})
+"""What a daemon reads once (libsasl's file) or acts on once (Postfix's listeners): a change of it
+needs a restart, a change of anything else a reload."""
 
 WELL_KNOWN: Dict[str, str] = {
     "/etc/mail/sendmail.cf": BUILT_CF,

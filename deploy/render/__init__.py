@@ -1,4 +1,4 @@
-"""From a snapshot to the text that Sendmail and Dovecot read.
+"""From a snapshot to the text that Sendmail or Postfix, and Dovecot, read.
 
     from deploy import render
     bundle = render.render(snapshot)
@@ -11,7 +11,7 @@ rendered into every bundle, so that it stays valid when the host's Debian is upg
 from __future__ import annotations
 
 from deploy.bundle import TLS_CA, TLS_CHAIN, Bundle
-from deploy.render import dovecot23, dovecot24, sendmail
+from deploy.render import dovecot23, dovecot24, postfix, sendmail
 from deploy.render.lines import CannotRender
 from deploy.render.values import Snapshot
 
@@ -20,9 +20,10 @@ __all__ = ["CannotRender", "render"]
 
 def render(snapshot: Snapshot) -> Bundle:
     """The bundle for one host; raises `CannotRender` with a sentence for the operator."""
+    mta = postfix if snapshot.host.mta == "postfix" else sendmail
     return Bundle(
         {
-            **sendmail.files(snapshot),
+            **mta.files(snapshot),
             **dovecot23.files(snapshot),
             **dovecot24.files(snapshot),
             TLS_CHAIN: snapshot.tls.chain_pem,

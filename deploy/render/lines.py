@@ -1,11 +1,13 @@
 """Values into lines: refuse what the target's grammar cannot carry, quote the rest.
 
-Three grammars are written here.
+Four grammars are written here.
 
 - **m4** (`sendmail.mc`): `define(`confX', ``value'')dnl`.  A value is quoted twice, because m4
   reads the text of an expansion again: quoted once, a host named `dnl.example.test` would eat its
   line.
 - **Sendmail's cf**, which m4 makes: commas separate the parts of a daemon's options.
+- **Postfix** (`main.cf`): `name = value`, where a line that begins with white space goes on with
+  the one before (past comments and empty lines), `$` expands, and commas and spaces separate.
 - **Dovecot** (2.3 and 2.4): `name = value`, where `#` starts a comment, `<` reads a file, `$` and
   `%` expand, and quotes have escapes that differ between the versions.
 
@@ -23,7 +25,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from deploy.render.values import GENERATION
@@ -131,7 +133,7 @@ def megabytes(setting: str, value: int) -> int:
 
 
 def word(setting: str, value: str) -> str:
-    """A path, name or address that means itself in all three grammars."""
+    """A path, name or address that means itself in all four grammars."""
     if not _WORD.fullmatch(value):
         raise CannotRender(
             setting,
@@ -161,6 +163,36 @@ def dovecot_setting(name: str, *values: str) -> str:
     return f"{name} = {', '.join(word(name, value) for value in values)}"
 
 
+def postfix_setting(name: str, *values: str) -> str:
+    """`name = value` for values that `word` accepts, several separated by commas."""
+    return f"{name} = {', '.join(word(name, value) for value in values)}"
+
+
+def postfix_settings(text: str) -> Iterator[tuple[int, str, str]]:
+    """(line number, name, value) of each logical line of a `main.cf`, as Postfix reads it.
+
+    A line without an equals sign has the whole of itself as its name, and so does one that goes on
+    with nothing: Postfix would not start with the one, and would add the other to what is before.
+    """
+    begun: tuple[int, str] | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if line[0].isspace() and begun is not None:
+            begun = begun[0], begun[1] + line
+            continue
+        if begun is not None:
+            yield _postfix_setting(*begun)
+        begun = number, line
+    if begun is not None:
+        yield _postfix_setting(*begun)
+
+
+def _postfix_setting(number: int, line: str) -> tuple[int, str, str]:
+    name, equals, value = line.partition("=")
+    return (number, name.rstrip(), value.strip()) if equals else (number, line, "")
+
+
 # --- snippets ---------------------------------------------------------------------------------
 
 # m4 builtins that run programs, read or make files, or change how the rest of the text is read.
@@ -183,6 +215,42 @@ _DOVECOT_WHY: Final = {
     "auth_cache": "with it a suspended account could still sign in",
     "dovecot_": "the console sets it, and it must come first",
 }
+
+_POSTFIX_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_POSTFIX_TLS_LOG: Final = re.compile(r"\w+_tls_loglevel")
+_POSTFIX_REFUSED: Final = tuple(
+    (re.compile(names), why)
+    for names, why in (
+        (r"debug_peer_\w+|\w+_tls_loglevel", "it writes people's passwords into the log"),
+        (r"debugger_command", "it runs a program in place of Postfix's own"),
+        (
+            r"smtpd_(relay|recipient)_restrictions|smtpd_authorized_x\w+_hosts"
+            r"|smtpd_upstream_proxy_protocol",
+            "it decides who may relay; smtpd_client_restrictions, smtpd_helo_restrictions and "
+            "smtpd_sender_restrictions are there for further checks on port 25",
+        ),
+        (
+            r"smtpd_sasl_\w+|smtpd_sender_login_maps|smtpd_tls_auth_only|smtpd_delay_reject",
+            "with it a suspended account could still send, or a password travel in clear",
+        ),
+        (
+            r"virtual_(mailbox|alias)_(domains|maps)|virtual_transport|recipient_delimiter"
+            r"|smtpd_reject_unlisted_recipient",
+            "recipients are those of the accounts in the console",
+        ),
+        (
+            r"smtpd_tls_(chain_files|d?cert_file|d?key_file|ec(cert|key)_file)",
+            "the certificate is the console's",
+        ),
+        (r"myhostname|inet_interfaces|inet_protocols", "it is a setting of the host's page"),
+        (
+            r"master_service_disable|multi_instance_\w+|alternate_config_directories"
+            r"|(queue|data|daemon|command|config|meta|shlib)_directory|mail_owner|setgid_group"
+            r"|process_id_directory|(import|export)_environment",
+            "the console's helper must find Postfix where the system has it",
+        ),
+    )
+)
 
 
 def sendmail_snippet(text: str) -> str:
@@ -234,6 +302,36 @@ def dovecot_snippet(text: str) -> str:
                 name,
             )
     return text
+
+
+def postfix_snippet(text: str) -> str:
+    """An operator's text for `main.cf`, checked, with one newline at its end."""
+    text = _snippet("snippet_postfix", text)
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.isascii() and not line.lstrip().startswith("#"):
+            raise _in_postfix(
+                number, "not_ascii", "has characters outside ASCII; only comment lines may", number
+            )
+    seen: set[str] = set()
+    for number, name, value in postfix_settings(text):
+        if not _POSTFIX_NAME.fullmatch(name):
+            raise _in_postfix(
+                number, "not_a_setting", "is not “name = value”, as a line of main.cf is", number
+            )
+        if name in seen:
+            raise _in_postfix(number, "set_twice", f"sets “{name}” a second time", name)
+        seen.add(name)
+        if _POSTFIX_TLS_LOG.fullmatch(name) and value in ("0", "1", "2"):
+            continue
+        why = next((why for pattern, why in _POSTFIX_REFUSED if pattern.fullmatch(name)), "")
+        if why:
+            raise _in_postfix(number, "refused_postfix", f"sets “{name}”: {why}", name)
+    return text
+
+
+def _in_postfix(number: int, problem: str, what: str, detail: object) -> CannotRender:
+    sentence = f"Line {number} of the Postfix snippet {what}."
+    return CannotRender("snippet_postfix", problem, sentence, str(detail))
 
 
 def _snippet(setting: str, text: str) -> str:

@@ -31,6 +31,7 @@ class HostConfig:
     where the family is missing, Sendmail would not start its listeners.
     `snippet_*` is the operator's own text, appended last so that it can override; it is as powerful
     as root on the host, so only an owner may set it (see `lines.sendmail_snippet`).
+    `mta` and `family` are what the host is: `"sendmail"` or `"postfix"`, `"debian"` or `"fedora"`.
     """
 
     fqdn: str
@@ -39,6 +40,9 @@ class HostConfig:
     listen_inet6: tuple[str, ...] = ()
     snippet_sendmail: str = ""
     snippet_dovecot: str = ""
+    snippet_postfix: str = ""
+    mta: str = "sendmail"
+    family: str = "debian"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +71,18 @@ class Facts:
     """What `hostctl facts` reports, reduced to what a plan depends on.
 
     `drift_marks` says of each path of `drift` what is there: another mark, another content.
+    `mta` is the one that is installed, empty when none is; an old helper knows Sendmail alone.
     `generation` is None on a host that was never deployed to and 0 after leaving the console.
     """
 
     sendmail_version: str = ""
     dovecot_version: str = ""
+    postfix_version: str = ""
+    mta: str = ""
+    family: str = "debian"
     generation: int | None = None
     sendmail_running: bool = False
+    postfix_running: bool = False
     dovecot_running: bool = False
     bridge_running: bool = False
     fqdn_ok: bool = True
@@ -93,8 +102,12 @@ class Facts:
         return cls(
             sendmail_version=str(report.get("sendmail") or ""),
             dovecot_version=str(report.get("dovecot") or ""),
+            postfix_version=str(report.get("postfix") or ""),
+            mta=str(report.get("mta", "sendmail" if report.get("sendmail") else "") or ""),
+            family=str(report.get("family") or "debian"),
             generation=report.get("generation"),
             sendmail_running=running("sendmail"),
+            postfix_running=running("postfix"),
             dovecot_running=running("dovecot"),
             bridge_running=running("bridge"),
             fqdn_ok=bool(report.get("fqdn_ok", True)),

@@ -238,7 +238,10 @@ def test_no_field_of_a_host_changes_in_silence():
         "message_size_mb": 1,
         "listen_inet": ("192.0.2.1",),
         "listen_inet6": ("2001:db8::1",),
+        "mta": "postfix",
+        "family": "fedora",
         "snippet_sendmail": "x",
+        "snippet_postfix": "x",
         "snippet_dovecot": "x",
     }
     assert {f.name for f in fields(HostConfig)} == set(other)
