@@ -1,0 +1,193 @@
+"""The console's workers as processes of their own, made by one that has Django loaded and forks.
+
+    python -m tests.faults.zygote          # jobs on standard input, answers on standard output
+
+A job is a JSON line {"verb", "args", "at", "run"}; the answer {"status", "result", "points"}. While
+the verb runs, each write to the database is a point, which has a name: the step it writes down, or
+the table. At the point `at` (its number, or its name) the process runs the command `run`, or, where
+there is none, ends by kill -9: what is at work on the host then goes on, and nobody notes it.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from tests.live import worker
+
+STEPS = "deploy_rolloutstep"
+
+
+def carry(pk: str) -> object:
+    """What the task does, and how it ended for the worker: an exception is only logged there."""
+    try:
+        return worker.carry(pk)
+    except Exception as error:  # noqa: BLE001 - the tests look what is left, whatever it was
+        return type(error).__name__
+
+
+def tick(seconds: str = "0") -> object:
+    """The tick's turn, `seconds` from now, as if each lease had run out."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from core import nudge
+    from deploy import carriage, due
+
+    nudge.send = lambda task, pk: None  # type: ignore[assignment]
+    clock = _clock_ahead(timedelta(seconds=int(seconds)))
+    later = timezone.now() + timedelta(seconds=carriage.LEASE_SECONDS + 1)
+    found = list(due.rollouts(max(clock(), later)).values_list("pk", flat=True))
+    _end_leases()
+    for pk in found:
+        carriage.carry_out(pk, carriage.Tools(clock=clock))
+    return found
+
+
+def _clock_ahead(by: Any) -> Callable[[], Any]:
+    from django.utils import timezone
+
+    return lambda: timezone.now() + by
+
+
+def _end_leases() -> None:
+    """What twenty seconds do by themselves."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from deploy.models import AccountPush, HostRollout
+
+    past = timezone.now() - timedelta(seconds=1)
+    HostRollout.objects.exclude(lease_until=None).update(lease_until=past)
+    HostRollout.objects.exclude(retry_at=None).update(retry_at=past)
+    AccountPush.objects.exclude(lease_until=None).update(lease_until=past)
+
+
+def report(pk: str) -> object:
+    """How a rollout stands in the database."""
+    from deploy.models import Generation, HostRollout, RolloutStep
+
+    row = HostRollout.objects.get(pk=pk)
+    return {
+        "state": row.state,
+        "problem": row.problem,
+        "detail": row.problem_detail,
+        "held": row.lease_until is not None,
+        "live": Generation.objects.live().get().number,
+        "generation": row.generation.number,
+        "under_way": list(
+            RolloutStep.objects.filter(host_rollout=row, ok=None).values_list("name", flat=True)
+        ),
+        "steps": [
+            f"{step.phase} {step.name} {step.ok} {step.detail[:200]}" for step in row.steps.all()
+        ],
+    }
+
+
+VERBS: dict[str, Callable[..., object]] = {
+    "prepare": worker.prepare,
+    "ask": worker.ask,
+    "facts": worker.facts,
+    "carry": carry,
+    "tick": tick,
+    "report": report,
+}
+
+
+class Points:
+    """Counts the writes of a job, and acts at one of them."""
+
+    def __init__(self, at: "int | str | None", run: "list[str] | None") -> None:
+        self.at, self.run = at, run
+        self.names: list[str] = []
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if (name := _name(sql, params)) is not None:
+            self.names.append(name)
+            if self.at in (len(self.names) - 1, self.names[-1]):
+                self.at = None
+                self._act()
+        return execute(sql, params, many, context)
+
+    def _act(self) -> None:
+        if self.run is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            subprocess.run(self.run, check=False, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+
+
+def _name(sql: str, params: Any) -> str | None:
+    found = re.match(r'(INSERT|UPDATE|DELETE) (?:INTO |FROM )?"(\w+)"', sql)
+    if found is None:
+        return None
+    verb, table = found.groups()
+    if (verb, table) == ("INSERT", STEPS):
+        _row, _at, phase, name = params[:4]
+        return f"{phase} {name}"
+    return f"{verb} {table}"
+
+
+def run_job(job: dict[str, Any], answer: int) -> int:
+    from django.db import connection
+
+    for name, value in job.get("database", {}).items():
+        connection.settings_dict["OPTIONS"][name] = value
+    points = Points(job.get("at"), job.get("run"))
+    status, result = 0, None
+    try:
+        with connection.execute_wrapper(points):
+            result = VERBS[job["verb"]](*job.get("args", ()))
+    except BaseException:  # noqa: BLE001 - the bottom of the process
+        traceback.print_exc()
+        status, result = 1, traceback.format_exc()[-3000:]
+    said = json.dumps({"result": result, "points": points.names}, default=str)
+    os.write(answer, said.encode())
+    return status
+
+
+def main() -> None:
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailadmin.settings")
+    from django.conf import settings
+
+    from core import seal
+
+    seal.ensure_keys(settings.DATA_DIR)
+    seal.load("all", settings.DATA_DIR)
+    django.setup()
+    import deploy.tasks  # noqa: F401 - and all that it needs, once
+
+    for line in sys.stdin:
+        job = json.loads(line)
+        reader, writer = os.pipe()
+        if (pid := os.fork()) == 0:
+            os.close(reader)
+            status = 1
+            try:
+                status = run_job(job, writer)
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        os.close(writer)
+        _say({"pid": pid})
+        with os.fdopen(reader) as answered:
+            text = answered.read()
+        _pid, ended = os.waitpid(pid, 0)
+        _say({"status": os.waitstatus_to_exitcode(ended), **(json.loads(text) if text else {})})
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
