@@ -35,6 +35,11 @@ WHY_NOT: dict[str, str | Promise] = {
         "There are no own lines for this file. Overwrite it, or leave it and know that the next "
         "deployment overwrites it."
     ),
+    "elsewhere": _(
+        "The server is on another generation than the one this console put live last: one of the "
+        "two was restored from a backup, or another console was at work. Overwrite it to have "
+        "what this console knows; a generation to go back to is kept on the server."
+    ),
     "not_read": _("This server's version of Dovecot does not read this file."),
     "nothing": _("There is no text of it to take lines from."),
 }
@@ -129,6 +134,8 @@ def _service(row: DriftedFile, name: str, branch: str) -> tuple[str, str]:
         return ("dovecot", "") if name == _DOVECOT_OF.get(branch) else ("", "not_read")
     if name == paths.BUILT_CF:
         return "", "made"
+    if row.path == paths.CURRENT:
+        return "", "elsewhere"
     return "", "certificate" if name.startswith("tls/") else "no_place"
 
 

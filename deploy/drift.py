@@ -27,6 +27,7 @@ from core.models import Operator
 from deploy import comparing, configure, jobs
 from deploy import helper as helpers
 from deploy.helper import Helper
+from deploy.hostctl import paths
 from deploy.models import DriftedFile, Host, HostJob, HostRollout
 from deploy.rollout import live_generation
 from deploy.transport import Event, HostError, Transport, TransportError
@@ -89,11 +90,43 @@ def look_again(
 
 
 def look(host: Host, helper: Helper, *, clock: Callable[[], datetime]) -> None:
-    facts = helper.facts()
-    found = asked(helper, facts)
+    facts, found = told(host, helper)
     with transaction.atomic():
         helpers.note_reached(host, facts, at=clock())
         note(host, found, at=clock())
+
+
+def told(host: Host, helper: Helper) -> tuple[Event, list[Mapping[str, Any]]]:
+    """Facts, and what drifted; raises HostError, TransportError.
+
+    A host on another generation than the one put live last (it, or the console, was restored from
+    a backup, or another console was at work) has its pointer among what drifted.
+    """
+    facts = dict(helper.facts())
+    found = asked(helper, facts)
+    if (pointer := _moved(host, facts)) is not None:
+        path, mark = pointer["path"], pointer["mark"]
+        facts["drift"] = [*(facts.get("drift") or ()), path]
+        facts["drift_marks"] = {**(facts.get("drift_marks") or {}), path: mark}
+        found.append(pointer)
+    return facts, found
+
+
+def _moved(host: Host, facts: Event) -> Mapping[str, Any] | None:
+    there = facts.get("generation") or 0
+    live = live_generation(host)
+    if there == (live.number if live else 0):
+        return None
+    if facts.get("pending") or HostRollout.objects.open().filter(host=host).exists():
+        return None  # on its way
+    return {
+        "path": paths.CURRENT,
+        "name": "current",
+        "state": DriftedFile.RELINKED,
+        "mark": f"generation {there}",
+        "target": f"generations/{there}",
+        "generation": there,
+    }
 
 
 def asked(helper: Helper, facts: Event) -> list[Mapping[str, Any]]:

@@ -157,8 +157,7 @@ def check(
     assert host is not None
     leases.save(job, step="connect", fraction=0.3)
     with Helper.of(host, transport) as helper:
-        reported = helper.facts()
-        found = drift.asked(helper, reported)
+        reported, found = drift.told(host, helper)
     if reported.get("host") not in (None, str(host.uuid)):
         return Outcome("other_host")
     was = host.state

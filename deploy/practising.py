@@ -125,8 +125,7 @@ def carry_out(
     leases.save(job, step="connect", fraction=0.98)
     was = row.state
     with helpers.Helper.of(row, transport) as helper:
-        reported = helper.facts()
-        found = drift.asked(helper, reported)
+        reported, found = drift.told(row, helper)
     with transaction.atomic():
         helpers.note_reached(row, reported, at=clock())
         drift.note(row, found, at=clock())

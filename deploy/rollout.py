@@ -22,6 +22,7 @@ from core.nudge import nudge
 from deploy import plan as planning
 from deploy import sentences, snapshot
 from deploy.bundle import TLS_CA, TLS_CHAIN, Bundle
+from deploy.hostctl import paths
 from deploy.models import Generation, Host, HostRollout, Rollout
 from deploy.plan import Plan
 from deploy.render import CannotRender
@@ -102,6 +103,14 @@ class Preview:
     plan: Plan | None
     changes: tuple[planning.Change, ...]
     objections: tuple[str, ...]
+
+    @property
+    def base(self) -> int:
+        """The generation that is replaced: what is live, or what the host was found on instead."""
+        known = self.host.reported()
+        if paths.CURRENT in known.drift:
+            return known.generation or 0
+        return self.live.number if self.live else 0
 
     @property
     def may_go(self) -> bool:
@@ -217,33 +226,41 @@ def _checked(
     return view
 
 
+def _next_number(host: Host) -> int:
+    """Above every generation that this console or the host knows of: a console restored from a
+    backup has forgotten some, and the host does not take another with the same number."""
+    top = Generation.objects.filter(host=host).aggregate(top=Max("number"))["top"] or 0
+    last = (host.facts.get("last") or {}).get("generation") or 0
+    return max(top, host.reported().generation or 0, last) + 1
+
+
 def _add(
     rollout: Rollout, view: Preview, to: Generation | None, by: Operator | None, at: datetime
 ) -> HostRollout:
     assert view.wanted is not None
     host, wanted = view.host, view.wanted
-    top = Generation.objects.filter(host=host).aggregate(top=Max("number"))["top"] or 0
-    generation = Generation.objects.create(
-        host=host,
-        number=top + 1,
-        digest=wanted.bundle.digest,
-        files=Generation.pack(wanted.bundle),
-        snapshot=to_record(wanted.snapshot),
-        key_id=wanted.snapshot.tls.key_id,
-        fingerprint=wanted.bundle.fingerprint_sha256,
-        certificate_id=wanted.certificate_id,
-        came_from=to,
-        reason=rollout.reason,
-        created_at=at,
-        created_by=by,
-    )
     try:
+        # Of two requests at once the second finds the number taken, or the first one's row.
         with transaction.atomic():
+            generation = Generation.objects.create(
+                host=host,
+                number=_next_number(host),
+                digest=wanted.bundle.digest,
+                files=Generation.pack(wanted.bundle),
+                snapshot=to_record(wanted.snapshot),
+                key_id=wanted.snapshot.tls.key_id,
+                fingerprint=wanted.bundle.fingerprint_sha256,
+                certificate_id=wanted.certificate_id,
+                came_from=to,
+                reason=rollout.reason,
+                created_at=at,
+                created_by=by,
+            )
             row = HostRollout.objects.create(
                 rollout=rollout,
                 host=host,
                 generation=generation,
-                base=view.live.number if view.live else 0,
+                base=view.base,
                 overwrites=host.reported().drifted,
                 give_up_at=at + GIVE_UP_AFTER,
             )

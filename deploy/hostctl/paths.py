@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Dict, FrozenSet, NamedTuple, Tuple
 
 STATE = "/var/lib/mailadmin"
+CURRENT = STATE + "/current"
 RUN = "/run/mailadmin"
 HELPER = "/usr/local/lib/mailadmin/hostctl"
 ADMIN_USER = "mailadmin"
@@ -175,7 +176,7 @@ class Layout:
 
     @property
     def current(self) -> Path:
-        return self.state / "current"
+        return self.at(CURRENT)
 
     @property
     def keys(self) -> Path:
