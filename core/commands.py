@@ -190,7 +190,9 @@ class TerminalCommand(BaseCommand):
         if not self._called_from_command_line:
             raise CommandError(sentence)
         if self._in_json:
-            self.stdout.write(json.dumps({"error": sentence, "code": code, **more}))
+            self.stdout.write(
+                json.dumps({"error": sentence, "code": code, **more}, default=_as_json)
+            )
         else:
             self.stderr.write(sentence)
         sys.exit(1)

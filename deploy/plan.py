@@ -109,17 +109,31 @@ class Step:
     detail: tuple[tuple[str, str], ...] = ()
 
 
+Protocol = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"]
+PORTS: Final[Mapping[Protocol, int]] = {
+    "smtp": 25,
+    "submission": 587,
+    "submissions": 465,
+    "imap": 143,
+    "imaps": 993,
+    "pop3": 110,
+    "pop3s": 995,
+}
+IMPLICIT: Final[frozenset[Protocol]] = frozenset(("submissions", "imaps", "pop3s"))
+"""TLS from the first byte."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One question to the running daemons.  `expect` is a fingerprint, or what must come back.
 
-    Kinds: `starttls` and `tls` (fingerprint served), `auth_right`, `auth_wrong`, `auth_in_clear`
-    (must not be offered), `unknown_recipient` (550 at RCPT), `relay` (refused), `postmaster`
-    (accepted).
+    Kinds: `starttls` and `tls` (fingerprint served), `old_tls` and `weak_tls` (refused),
+    `auth_right`, `auth_wrong`, `auth_in_clear` (neither offered nor taken), `unknown_recipient`
+    (550 at RCPT), `relay` (refused), `postmaster` (accepted), `delivery` (handed in, read back).
     """
 
     kind: str
-    protocol: Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"]
+    protocol: Protocol
     port: int
     expect: str
 
@@ -333,18 +347,17 @@ def _steps(services: Mapping[Service, Action]) -> tuple[Step, ...]:
 def _probes(wanted: Bundle) -> tuple[Probe, ...]:
     served = wanted.fingerprint_sha256
     return (
-        Probe("starttls", "smtp", 25, served),
-        Probe("starttls", "submission", 587, served),
-        Probe("tls", "submissions", 465, served),
-        Probe("tls", "imaps", 993, served),
-        Probe("tls", "pop3s", 995, served),
-        Probe("auth_in_clear", "smtp", 25, "not offered"),
-        Probe("auth_in_clear", "submission", 587, "not offered"),
+        # Dovecot keeps whoever gave a wrong password waiting for two seconds: that one first.
         Probe("auth_wrong", "submission", 587, "535"),
-        Probe("auth_right", "submission", 587, "235"),
+        Probe("delivery", "submission", 587, "read back"),
+        *(Probe("tls" if p in IMPLICIT else "starttls", p, PORTS[p], served) for p in PORTS),
+        *(Probe("auth_right", p, PORTS[p], "taken") for p in ("submission", "imaps", "pop3s")),
         Probe("unknown_recipient", "smtp", 25, "550"),
         Probe("postmaster", "smtp", 25, "250"),
         Probe("relay", "smtp", 25, "550"),
+        *(Probe("auth_in_clear", p, PORTS[p], "refused") for p in PORTS if p not in IMPLICIT),
+        *(Probe("old_tls", p, PORTS[p], "refused") for p in PORTS),
+        *(Probe("weak_tls", p, PORTS[p], "refused") for p in PORTS),
     )
 
 

@@ -36,6 +36,8 @@ TASK = "deploy.probe"
 EVERY = timedelta(minutes=15)
 MOST = timedelta(minutes=2)
 """Longer than any turn takes: a worker that has not answered by then is dead."""
+SOON = timedelta(days=14)
+"""A served certificate that ends earlier is warned of."""
 PATIENCE = 2.0
 PAUSE = 8.0
 """Seconds until what failed is asked once more."""
@@ -52,6 +54,8 @@ class Answer:
     evidence: str
     ms: int
     since: datetime | None
+    fingerprint: str = ""
+    not_after: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -145,7 +149,7 @@ def probe(pk: int, tools: Tools | None = None) -> None:
 
 def questions(host: Host, generation: Generation) -> list[Probe]:
     asked = proof.questions(host, generation)
-    return [each for each in asked if each.kind != "auth_right"]
+    return [each for each in asked if each.kind not in proof.NEED_LOGIN]
 
 
 def _ask(host: Host, generation: Generation, tools: Tools) -> list[Result]:
@@ -194,6 +198,8 @@ def note(
                 "evidence": each.evidence.replace("\0", "\N{REPLACEMENT CHARACTER}"),
                 "ms": each.ms,
                 "since": since.isoformat() if since else None,
+                "fingerprint": each.fingerprint,
+                "not_after": each.not_after.isoformat() if each.not_after else None,
             }
         )
     row.results, row.generation, row.at = kept, generation.number, at
@@ -221,9 +227,18 @@ def answers(row: Probing | None) -> list[Answer]:
         return []
     found = []
     for each in row.results:
-        since = datetime.fromisoformat(each["since"]) if each["since"] else None
-        found.append(Answer(**{**each, "since": since}))
+        moments = {name: _moment(each.get(name)) for name in ("since", "not_after")}
+        found.append(Answer(**{**each, **moments}))
     return sorted(found, key=lambda each: each.ok)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def ends(row: Probing | None) -> datetime | None:
+    """When the first of the certificates that were served ends."""
+    return min((each.not_after for each in answers(row) if each.not_after), default=None)
 
 
 def failing(row: Probing | None) -> list[Answer]:
@@ -232,6 +247,9 @@ def failing(row: Probing | None) -> list[Answer]:
 
 def failing_on(hosts: Iterable[Host]) -> dict[int, list[Answer]]:
     """What fails on each, by the host's key; those that are well are left out."""
-    rows = Probing.objects.filter(host__in=list(hosts))
-    found = {row.host_id: failing(row) for row in rows}
+    found = {row.host_id: failing(row) for row in rows_of(hosts)}
     return {pk: bad for pk, bad in found.items() if bad}
+
+
+def rows_of(hosts: Iterable[Host]) -> list[Probing]:
+    return list(Probing.objects.filter(host__in=list(hosts)))

@@ -39,8 +39,8 @@ BY_HAND = "mailadmin-probe-now"
 PATIENCE = 2.0
 """Seconds for a daemon that is busy: nothing was switched, so nothing is on its way up."""
 
-DELIVERY = planning.Probe("delivery", "submission", 587, "")
-"""By hand alone: it leaves an empty folder there, and a slow queue must not roll anything back."""
+NEED_LOGIN = frozenset(("auth_right", "delivery"))
+"""Kinds that need the login to be there."""
 
 Clock = Callable[[], datetime]
 
@@ -75,18 +75,8 @@ class Prove(Protocol):
     ) -> Iterator[Result]: ...
 
 
-def questions(host: Host, generation: Generation) -> list[planning.Probe]:
-    asked = planning.plan(host.reported(), None, generation.bundle()).probes
-    more = (
-        planning.Probe("auth_right", "imaps", 993, "OK"),
-        planning.Probe("auth_right", "pop3s", 995, "+OK"),
-        planning.Probe("old_tls", "submissions", 465, "refused"),
-        planning.Probe("old_tls", "imaps", 993, "refused"),
-        planning.Probe("old_tls", "pop3s", 995, "refused"),
-    )
-    found = [*asked, *(probe for probe in more if probe not in asked)]
-    # Dovecot keeps whoever gave a wrong password waiting for two seconds: that one first.
-    return sorted(found, key=lambda probe: probe.kind != "auth_wrong")
+def questions(host: Host, generation: Generation) -> tuple[planning.Probe, ...]:
+    return planning.plan(host.reported(), None, generation.bundle()).probes
 
 
 def place_of(host: Host, generation: Generation, local_part: str = ROLLOUTS) -> Place:
@@ -101,11 +91,8 @@ def place_of(host: Host, generation: Generation, local_part: str = ROLLOUTS) -> 
     )
 
 
-def add_login(
-    host: Host, helper: Helper, place: Place, *, clock: Clock, mails: bool = False
-) -> None:
-    """A mailbox for these probes alone, which goes again. It receives nothing and sends nothing,
-    unless it `mails` to itself.
+def add_login(host: Host, helper: Helper, place: Place, *, clock: Clock) -> None:
+    """A mailbox for these probes alone, which goes again. It mails to itself, once.
 
     Should it stay (a worker killed here), nobody knows its password, which is random and never
     stored.
@@ -114,8 +101,8 @@ def add_login(
         "address": place.login,
         "password": hash_password(place.password),
         "can_login": True,
-        "can_send": mails,
-        "receives": mails,
+        "can_send": True,
+        "receives": True,
         "quota_bytes": 0,
     }
     domain = {"name": accounts_push.probe_domain(host)}
@@ -148,12 +135,11 @@ def of_live(
     place = replace(place_of(host, generation, BY_HAND), patience=PATIENCE)
     with Helper.of(host, transport) as helper:
         try:
-            add_login(host, helper, place, clock=clock, mails=True)
+            add_login(host, helper, place, clock=clock)
         except accounts_push.Held:
             raise AccountsHeld(host) from None
         try:
-            asked = [*questions(host, generation), DELIVERY]
-            yield from prove(asked, place, beat=lambda: None)
+            yield from prove(questions(host, generation), place, beat=lambda: None)
         finally:
             _forget(host, helper, place, clock)
 

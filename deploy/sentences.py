@@ -2,8 +2,9 @@
 words around them are chosen when they are shown, in the reader's language.
 """
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Protocol as Shape
+from typing import TypeAlias, TypeVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext, pgettext_lazy
@@ -93,6 +94,7 @@ KINDS: Mapping[str, Text] = {
     "relay": _("Relaying for strangers is refused"),
     "delivery": _("A message arrives and can be read"),
     "old_tls": _("TLS older than 1.2 is refused"),
+    "weak_tls": _("Weak or anonymous encryption is refused"),
 }
 
 PORTS: Mapping[str, str] = {
@@ -245,7 +247,23 @@ def probe_failure(kind: str, protocol: str, evidence: str) -> str:
         return gettext("%(port)s serves another certificate than deployed") % named
     if evidence.startswith("certificate refused"):
         return gettext("%(port)s serves a certificate that mail programs refuse") % named
+    if evidence.startswith("agreed: "):
+        return gettext("%(port)s agrees to old or weak encryption") % named
+    if kind == "delivery" and evidence.startswith("taken"):
+        return gettext("%(port)s takes a message that then does not arrive") % named
     return gettext("%(port)s, no longer so: %(what)s") % named
+
+
+_REFUSED_FOR: Mapping[str, Text] = {
+    "expired": _("It has expired: ask for a new one, and put it live."),
+    "not yet valid": _("It is not valid yet: compare the clocks of the server and of the console."),
+    "match": _(
+        "It is for another name: look at the names of the certificate, and ask for a new one."
+    ),
+    "issuer": _(
+        "Its chain does not lead to your root: put the configuration live again, with the chain."
+    ),
+}
 
 
 def after_probe_failure(protocol: str, evidence: str) -> str:
@@ -261,10 +279,36 @@ def after_probe_failure(protocol: str, evidence: str) -> str:
             "on the server itself, then put the configuration live again."
         )
     elif evidence.startswith("certificate refused"):
-        sentence = gettext("Look at the dates and names of the certificate, and ask for a new one.")
+        known = (str(text) for words, text in _REFUSED_FOR.items() if words in evidence)
+        sentence = next(known, "") or gettext(
+            "Look at the dates and names of the certificate, and ask for a new one."
+        )
+    elif evidence.startswith("taken"):
+        sentence = gettext(
+            "Look at the queue on the server: it says why the message waits. Mostly Dovecot's LMTP "
+            "does not answer there."
+        )
     else:
         sentence = gettext(
             "Look at what was changed on the server itself, then put the configuration live again."
         )
     service = "Sendmail" if PORTS[protocol].startswith("SMTP") else "Dovecot"
     return sentence % {"service": service}
+
+
+class OfPort(Shape):
+    @property
+    def port(self) -> int: ...
+    @property
+    def protocol(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=OfPort)
+
+
+def by_port(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """What was asked of each port, the ports in the order of mail: 25, 587, 465, IMAP, POP3."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.protocol, []).append(row)
+    return [(name, found[protocol]) for protocol, name in PORTS.items() if protocol in found]

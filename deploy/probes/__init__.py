@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as NothingYet
+from dataclasses import replace
 from typing import Protocol as Shape
 
-from deploy.probes import delivery, imap, pop3, smtp
+from deploy.probes import delivery, hello, imap, pop3, smtp
 from deploy.probes.values import Found, NotYet, Place, ProbeFailed, Result
 
 PAUSE = 0.15
@@ -26,8 +27,12 @@ _MODULES = {
     "pop3": pop3,
     "pop3s": pop3,
 }
-_ACROSS: dict[str, Callable[..., Found]] = {"delivery": delivery.delivery}
-"""Kinds that speak more than one protocol."""
+_ACROSS: dict[str, Callable[..., Found]] = {
+    "delivery": delivery.delivery,
+    "old_tls": hello.old_tls,
+    "weak_tls": hello.weak_tls,
+}
+"""Kinds that speak more than one protocol, or that are asked alike in all."""
 _COMPARES = {"tls", "starttls"}
 
 
@@ -56,7 +61,8 @@ def ask(question: Question, place: Place) -> Result:
                 found = probe(place, question.protocol, question.port, question.expect)
             else:
                 found = probe(place, question.protocol, question.port)
-            return _result(question, True, found.evidence, found.fingerprint, began)
+            result = _result(question, True, found.evidence, found.fingerprint, began)
+            return replace(result, not_after=found.not_after)
         except NotYet as wait:
             left = place.patience - (time.monotonic() - began)
             if left <= 0:

@@ -43,6 +43,10 @@ class Dialogue:
     ) -> None:
         self._socket.close()
 
+    def ask_for_tls(self) -> None:
+        """Whatever must be said before a ClientHello: nothing where TLS is there from the first
+        byte."""
+
     def start_tls(self) -> Served:
         """TLS with everything checked but the fingerprint, which the caller compares."""
         self._buffer = b""  # what came in clear must not speak inside TLS
@@ -62,6 +66,21 @@ class Dialogue:
                 raise ProbeFailed("a line without an end")
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.rstrip(b"\r").decode("utf-8", "replace")
+
+    def exchange(self, record: bytes, most: int) -> bytes:
+        """Bytes in clear and the first of the answer: nothing where the host closed."""
+        answer = b""
+        try:
+            self._socket.sendall(record)
+            while len(answer) < most and (more := self._socket.recv(most - len(answer))):
+                answer += more
+                if len(answer) >= 5 and len(answer) >= 5 + int.from_bytes(answer[3:5], "big"):
+                    break
+        except ConnectionResetError:
+            pass
+        except OSError as error:
+            raise NotYet(_words(error)) from error
+        return answer
 
     def send(self, line: str) -> None:
         try:

@@ -1,7 +1,9 @@
 """Questions to the IMAP server (RFC 9051, 8314): 993 `imaps`, 143 `imap`."""
 
+import secrets
+
 from deploy.probes.dialogue import Dialogue
-from deploy.probes.tls import compare, refuses_old
+from deploy.probes.tls import compare
 from deploy.probes.values import Found, NotYet, Place, ProbeFailed
 
 
@@ -22,6 +24,11 @@ class Imap(Dialogue):
             lines.append(self.line())
         return lines
 
+    def ask_for_tls(self) -> None:
+        reply = self.ask("STARTTLS")
+        if not reply[-1].startswith("p OK"):
+            raise NotYet(reply[-1])
+
 
 def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -36,22 +43,19 @@ def tls(place: Place, protocol: str, port: int, expected: str) -> Found:
 
 def starttls(place: Place, protocol: str, port: int, expected: str) -> Found:
     with Imap(place, port) as session:
-        reply = session.ask("STARTTLS")
-        if not reply[-1].startswith("p OK"):
-            raise NotYet(reply[-1])
+        session.ask_for_tls()
         return compare(session.start_tls(), expected)
-
-
-def old_tls(place: Place, protocol: str, port: int) -> Found:
-    return refuses_old(place, port)
 
 
 def auth_in_clear(place: Place, protocol: str, port: int) -> Found:
     with Imap(place, port) as session:
-        reply = session.ask("CAPABILITY")
-        if not any("LOGINDISABLED" in line.upper() for line in reply):
-            raise ProbeFailed(reply[0])
-        return Found("LOGINDISABLED")
+        told = session.ask("CAPABILITY")
+        if not any("LOGINDISABLED" in line.upper() for line in told):
+            raise ProbeFailed(f"offered: {told[0]}")
+        reply = session.ask(f"LOGIN mailadmin-probe {secrets.token_hex(8)}")
+        if not reply[-1].startswith(("p NO", "p BAD")):
+            raise ProbeFailed(reply[-1])
+        return Found(f"LOGINDISABLED, {reply[-1][2:]}")
 
 
 def auth_right(place: Place, protocol: str, port: int) -> Found:

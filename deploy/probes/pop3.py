@@ -1,7 +1,7 @@
 """Questions to the POP3 server (RFC 1939, 2449, 8314): 995 `pop3s`, 110 `pop3`."""
 
 from deploy.probes.dialogue import Dialogue
-from deploy.probes.tls import compare, refuses_old
+from deploy.probes.tls import compare
 from deploy.probes.values import Found, NotYet, Place, ProbeFailed
 
 
@@ -18,6 +18,11 @@ class Pop3(Dialogue):
         self.send(command)
         return self.line()
 
+    def ask_for_tls(self) -> None:
+        reply = self.ask("STLS")
+        if not reply.startswith("+OK"):
+            raise NotYet(reply)
+
 
 def tls(place: Place, protocol: str, port: int, expected: str) -> Found:
     with Pop3(place, port, implicit=True) as session:
@@ -25,8 +30,10 @@ def tls(place: Place, protocol: str, port: int, expected: str) -> Found:
         return compare(session.served, expected)
 
 
-def old_tls(place: Place, protocol: str, port: int) -> Found:
-    return refuses_old(place, port)
+def starttls(place: Place, protocol: str, port: int, expected: str) -> Found:
+    with Pop3(place, port) as session:
+        session.ask_for_tls()
+        return compare(session.start_tls(), expected)
 
 
 def auth_in_clear(place: Place, protocol: str, port: int) -> Found:

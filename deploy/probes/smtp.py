@@ -7,7 +7,7 @@ import base64
 import secrets
 
 from deploy.probes.dialogue import Dialogue
-from deploy.probes.tls import compare, refuses_old
+from deploy.probes.tls import compare
 from deploy.probes.values import FOREIGN_RECIPIENT, Found, NotYet, Place, ProbeFailed
 
 OUR_NAME = "mailadmin-probe.invalid"
@@ -49,11 +49,14 @@ class Smtp(Dialogue):
                 return line
         return ""
 
-    def secure(self) -> None:
+    def ask_for_tls(self) -> None:
         if not self.offers("STARTTLS"):
             # Sendmail starts without STARTTLS when it cannot use its key, and says nothing.
             raise NotYet("STARTTLS is not offered")
         self.expect("220", self.ask("STARTTLS"))
+
+    def secure(self) -> None:
+        self.ask_for_tls()
         self.start_tls()
         self.features = self.hello()
 
@@ -88,10 +91,6 @@ def tls(place: Place, protocol: str, port: int, expected: str) -> Found:
         found = compare(session.served, expected)
         session.quit()
         return found
-
-
-def old_tls(place: Place, protocol: str, port: int) -> Found:
-    return refuses_old(place, port)
 
 
 def auth_in_clear(place: Place, protocol: str, port: int) -> Found:

@@ -5,11 +5,10 @@ certificate is always there, or the handshake fails.
 """
 
 import hashlib
-import secrets
 import socket
 import ssl
-import struct
 from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -22,10 +21,15 @@ class Served:
     fingerprint: str
     version: str
     cipher: str
+    not_after: datetime
 
     @property
     def evidence(self) -> str:
-        return f"{self.version} {self.cipher}, SHA-256 {self.fingerprint}"
+        """`TLSv1.3 TLS_AES_256_GCM_SHA384, notAfter 2027-02-23, SHA-256 ab12…`"""
+        return (
+            f"{self.version} {self.cipher}, notAfter {self.not_after:%Y-%m-%d}, "
+            f"SHA-256 {self.fingerprint}"
+        )
 
 
 def roots(ca_pem: bytes) -> bytes:
@@ -60,6 +64,7 @@ def handshake(plain: socket.socket, place: Place) -> tuple[ssl.SSLSocket, Served
         fingerprint=hashlib.sha256(certificate).hexdigest(),
         version=secure.version() or "",
         cipher=cipher[0],
+        not_after=x509.load_der_x509_certificate(certificate).not_valid_after_utc,
     )
 
 
@@ -67,43 +72,4 @@ def compare(served: Served, expected: str) -> Found:
     """The daemon serves exactly the certificate that was deployed, or still another one."""
     if served.fingerprint != expected:
         raise NotYet(f"another certificate is served: {served.evidence}", served.fingerprint)
-    return Found(served.evidence, served.fingerprint)
-
-
-# Suites that TLS 1.0 and 1.1 know; for ECDSA and for RSA.
-_OLD_SUITES = (0xC009, 0xC00A, 0xC013, 0xC014, 0x002F, 0x0035, 0x000A)
-_ALERT, _HANDSHAKE = 21, 22
-
-
-def _old_hello() -> bytes:
-    """A ClientHello of a client that speaks TLS 1.1 at most (RFC 4346, 7.4.1.2). By hand: a present
-    OpenSSL speaks it only when it is persuaded to."""
-    suites = b"".join(struct.pack(">H", suite) for suite in _OLD_SUITES)
-    groups = struct.pack(">HHHHHH", 10, 8, 6, 23, 24, 25)
-    points = struct.pack(">HHBB", 11, 2, 1, 0)
-    extensions = groups + points
-    body = struct.pack(">H", 0x0302) + secrets.token_bytes(32) + b"\0"
-    body += struct.pack(">H", len(suites)) + suites + b"\1\0"
-    body += struct.pack(">H", len(extensions)) + extensions
-    message = b"\1" + struct.pack(">I", len(body))[1:] + body
-    return struct.pack(">BHH", _HANDSHAKE, 0x0301, len(message)) + message
-
-
-def refuses_old(place: Place, port: int) -> Found:
-    """A port with TLS from the first byte speaks no version that is older than 1.2: it sends an
-    alert, or closes (Dovecot 2.3). That it speaks a present one is another probe."""
-    try:
-        with socket.create_connection((place.address, port), timeout=place.seconds) as plain:
-            plain.sendall(_old_hello())
-            answer = plain.recv(7)
-    except ConnectionResetError:
-        return Found("connection reset")
-    except OSError as error:
-        raise NotYet(str(error) or type(error).__name__) from error
-    if answer[:1] == bytes([_HANDSHAKE]):
-        raise ProbeFailed("TLS 1.1 or older is spoken")
-    if answer[:1] == bytes([_ALERT]):
-        return Found(f"alert {answer[6]}" if len(answer) == 7 else "alert")
-    if not answer:
-        return Found("connection closed")
-    raise ProbeFailed(f"no TLS: {answer!r}")
+    return Found(served.evidence, served.fingerprint, served.not_after)

@@ -7,9 +7,7 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
-
-Protocol = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"]
+from datetime import datetime
 
 FOREIGN_RECIPIENT = "somebody@relay-probe.invalid"
 
@@ -42,6 +40,7 @@ class Result:
     evidence: str = ""
     fingerprint: str = ""
     ms: int = 0
+    not_after: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -68,3 +67,4 @@ class Found:
 
     evidence: str
     fingerprint: str = ""
+    not_after: datetime | None = None

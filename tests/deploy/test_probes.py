@@ -78,6 +78,9 @@ def family() -> Family:
     return Family(root, middle, make(FQDN, middle, leaf=True))
 
 
+TLS_NOW = {"STARTTLS": "220", "p STARTTLS": "p OK", "STLS": "+OK"}
+
+
 @dataclass
 class Daemon:
     """A mail server of a few lines. `replies` overrides what it says to a command."""
@@ -90,6 +93,7 @@ class Daemon:
     features: list[str] = field(default_factory=lambda: ["STARTTLS"])
     secure_features: list[str] = field(default_factory=lambda: ["AUTH PLAIN"])
     replies: dict[str, str] = field(default_factory=dict)
+    weak: str = ""
     connections: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +110,9 @@ class Daemon:
         secret = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         path.write_bytes(self.chain + secret)
         made.load_cert_chain(path)
+        if self.weak:
+            made.maximum_version = ssl.TLSVersion.TLSv1_2
+            made.set_ciphers(f"{self.weak}:@SECLEVEL=0")
         return made
 
     def _accept(self) -> None:
@@ -127,7 +134,7 @@ class Daemon:
             while line := stream.readline().decode().strip():
                 answer = self._answer(line, secure)
                 connection.sendall(answer.encode() + b"\r\n")
-                if line == "STARTTLS" and answer.startswith("220"):
+                if line in TLS_NOW and answer.startswith(TLS_NOW[line]):
                     connection = self._context().wrap_socket(connection, server_side=True)
                     secure, stream = True, connection.makefile("rb")
         except OSError:
@@ -331,11 +338,38 @@ def test_imap_and_pop3_are_asked_in_their_own_tongue(daemon, family) -> None:
     assert not ask("auth_right", refusing, where, protocol="pop3s").ok
 
 
-def test_imap_in_clear_must_say_that_login_is_disabled(daemon, family) -> None:
-    closed = daemon(**imap(CAPABILITY="* CAPABILITY IMAP4rev1 LOGINDISABLED\r\np OK"))
-    assert ask("auth_in_clear", closed, place(family), protocol="imap").ok
-    open_one = daemon(**imap(CAPABILITY="* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\np OK"))
-    assert not ask("auth_in_clear", open_one, place(family), protocol="imap").ok
+def test_imap_and_pop3_start_tls_in_their_own_tongue(daemon, family) -> None:
+    where, seen = place(family), family.leaf.fingerprint
+    for protocol, options in (
+        ("imap", imap(STARTTLS="p OK Begin")),
+        ("pop3", {"greeting": "+OK here", "replies": {"STLS": "+OK Begin"}}),
+    ):
+        assert ask("starttls", daemon(**options), where, seen, protocol).ok
+        assert not ask("starttls", daemon(**options), where, "00" * 32, protocol).ok
+    without = daemon(**imap(STARTTLS="p BAD no certificate"))
+    result = ask("starttls", without, where, seen, "imap")
+    assert (result.ok, result.evidence) == (False, "p BAD no certificate")
+    without = daemon(greeting="+OK here", replies={"STLS": "-ERR no"})
+    assert ask("starttls", without, where, seen, "pop3").evidence == "-ERR no"
+
+
+DISABLED = "* CAPABILITY IMAP4rev1 LOGINDISABLED\r\np OK"
+
+
+def test_imap_in_clear_must_disable_login_and_refuse_it(daemon, family) -> None:
+    def answer(**said: str):
+        return ask("auth_in_clear", daemon(**imap(**said)), place(family), protocol="imap")
+
+    assert answer(CAPABILITY=DISABLED, LOGIN="p NO [PRIVACYREQUIRED] Not here").ok
+    offering = answer(CAPABILITY="* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\np OK", LOGIN="p NO")
+    assert not offering.ok and "offered" in offering.evidence
+    assert not answer(CAPABILITY=DISABLED, LOGIN="p OK welcome").ok
+
+
+def test_pop3_in_clear_must_refuse_a_user(daemon, family) -> None:
+    for reply, ok in (("-ERR [AUTH] Not here", True), ("+OK", False)):
+        served = daemon(greeting="+OK", replies={"USER": reply})
+        assert ask("auth_in_clear", served, place(family), protocol="pop3").ok is ok
 
 
 def test_all_are_asked_together_and_the_caller_is_kept_awake(daemon, family) -> None:
@@ -355,29 +389,69 @@ def test_a_line_without_an_end_does_not_fill_the_memory(daemon, family) -> None:
     assert "a line without an end" in ask("relay", endless, place(family)).evidence
 
 
-def test_old_versions_of_tls_must_be_refused(daemon, family) -> None:
-    assert ask("old_tls", daemon(implicit=True), place(family), protocol="imaps").ok
+ALL_WAYS = [
+    ("imaps", {"implicit": True}),
+    ("submission", {}),
+    ("imap", imap(STARTTLS="p OK Begin")),
+    ("pop3", {"greeting": "+OK here", "replies": {"STLS": "+OK Begin"}}),
+]
+
+
+@pytest.mark.parametrize("kind", ["old_tls", "weak_tls"])
+@pytest.mark.parametrize(("protocol", "options"), ALL_WAYS)
+def test_what_is_old_or_weak_must_be_refused(daemon, family, kind, protocol, options) -> None:
+    result = ask(kind, daemon(**options), place(family), protocol=protocol)
+    assert result.ok, result.evidence
 
 
 @pytest.mark.parametrize(
-    ("answer", "ok"),
+    ("suites", "named"),
+    [("aNULL", "anon"), ("eNULL", "NULL"), ("AECDH-AES256-SHA", "ECDH_anon_WITH_AES_256_CBC_SHA")],
+)
+@pytest.mark.parametrize(("protocol", "options"), ALL_WAYS)
+def test_a_weak_suite_is_found_and_named(daemon, family, suites, named, protocol, options) -> None:
+    served = daemon(weak=suites, **options)
+    result = ask("weak_tls", served, place(family), protocol=protocol)
+    assert not result.ok
+    assert result.evidence.startswith("agreed: TLS 1.2 ") and named in result.evidence
+
+
+def test_a_port_without_tls_has_not_refused_anything(daemon, family) -> None:
+    plain = daemon(replies={"STARTTLS": "502 no"})
+    assert not ask("weak_tls", plain, place(family), protocol="submission").ok
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
     [
-        (bytes.fromhex("16030200") + b"\x31\x02\x00", False),  # a ServerHello of TLS 1.1
-        (bytes.fromhex("15030200") + b"\x02\x02\x46", True),  # an alert: protocol_version
-        (b"220 here", False),
-        (b"", True),
+        # ServerHello, TLS 1.1, no session id, RC4.
+        ("160302002a020000260302" + "00" * 32 + "000005", "TLS 1.1 RSA_WITH_RC4_128_SHA"),
+        # TLS 1.0, a session id of 32 bytes, a suite that is not weak.
+        ("160301004a020000460301" + "00" * 32 + "20" + "11" * 32 + "002f", "TLS 1.0 0x002F"),
+        ("15030200020246", "alert 70"),
+        ("323230206865726520", "no TLS: b'220 here '"),
+        ("", "connection closed"),
     ],
 )
-def test_what_answers_an_old_hello_is_told_apart(family, answer: bytes, ok: bool) -> None:
+def test_what_answers_a_hello_is_told_apart(family, answer: str, said: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             connection, _peer = listener.accept()
             with connection:
                 connection.recv(4096)
-                connection.sendall(answer)
+                connection.sendall(bytes.fromhex(answer))
 
         threading.Thread(target=serve, daemon=True).start()
         where = place(family, patience=0.0)
         probe = Probe("old_tls", "pop3s", listener.getsockname()[1], "")
-        assert probes.ask(probe, where).ok is ok
+        result = probes.ask(probe, where)
+    assert result.evidence.removeprefix("agreed: ") == said
+    assert result.ok is (said in ("alert 70", "connection closed"))
+
+
+def test_the_end_of_the_served_certificate_is_told(daemon, family) -> None:
+    result = ask("starttls", daemon(), place(family), family.leaf.fingerprint)
+    end = family.leaf.certificate.not_valid_after_utc
+    assert result.not_after == end
+    assert f"notAfter {end:%Y-%m-%d}" in result.evidence and "TLSv1.3 TLS_" in result.evidence

@@ -89,7 +89,7 @@ def test_from_a_shell_alone(console: Console) -> None:
 
     proved = terminal.does("probe", "practice")
     assert proved["generation"] == 2 and all(each["ok"] for each in proved["probes"])
-    assert {each["port"] for each in proved["probes"]} == {25, 465, 587, 993, 995}
+    assert {each["port"] for each in proved["probes"]} == {25, 465, 587, 143, 993, 110, 995}
     assert "delivery" in {each["kind"] for each in proved["probes"]}
     served = {each["fingerprint"] for each in proved["probes"] if each["fingerprint"]}
     assert served == {terminal.sql(LIVE)[0][1]}

@@ -158,14 +158,18 @@ def test_what_it_costs_is_told():
 def test_the_probes_want_the_new_certificate_on_every_port():
     probes = planning.plan(RUNNING, None, LIVE).probes
     served = {p.port: p.expect for p in probes if p.kind in ("tls", "starttls")}
-    assert served == dict.fromkeys((25, 587, 465, 993, 995), LIVE.fingerprint_sha256)
+    assert served == dict.fromkeys((25, 587, 465, 143, 993, 110, 995), LIVE.fingerprint_sha256)
+    everywhere = set(served)
+    for kind in ("old_tls", "weak_tls"):
+        assert {p.port for p in probes if p.kind == kind} == everywhere
+    assert {p.port for p in probes if p.kind == "auth_in_clear"} == {25, 587, 143, 110}
     assert {p.kind for p in probes} >= {
         "auth_right",
         "auth_wrong",
-        "auth_in_clear",
         "unknown_recipient",
         "relay",
         "postmaster",
+        "delivery",
     }
 
 
