@@ -25,12 +25,20 @@ class Part:
     what: str
     next: str
 
+    @property
+    def port(self) -> int:
+        return self.answer.port
+
+    @property
+    def protocol(self) -> str:
+        return self.answer.protocol
+
 
 def parts_of(answers: Iterable[probing.Answer]) -> list[Part]:
     return [
         Part(
             answer=each,
-            what=sentences.step(each.name)
+            what=str(sentences.KINDS.get(each.kind, each.kind))
             if each.ok
             else sentences.probe_failure(each.kind, each.protocol, each.evidence),
             next="" if each.ok else sentences.after_probe_failure(each.protocol, each.evidence),
@@ -42,11 +50,16 @@ def parts_of(answers: Iterable[probing.Answer]) -> list[Part]:
 def probing_context(host: Host, at: datetime) -> dict[str, Any]:
     row = probing.row_of(host)
     parts = parts_of(probing.answers(row))
+    passed = [part for part in parts if part.answer.ok]
+    ends = probing.ends(row)
     return {
         "probing": row,
         "probes_under_way": probing.is_under_way(row, at),
         "probes_failed": [part for part in parts if not part.answer.ok],
-        "probes_passed": [part for part in parts if part.answer.ok],
+        "probes_passed": len(passed),
+        "probes_by_port": sentences.by_port(passed),
+        "served_until": ends,
+        "served_ends_soon": ends is not None and ends - at < probing.SOON,
     }
 
 

@@ -1,7 +1,8 @@
 """Pages of putting something live: the plan with its diff, a rollout as it happens, generations."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -44,9 +45,10 @@ def plan_context(host: Host, preview: rollouts.Preview) -> dict[str, Any]:
         if made
         else [],
         "services": services_of(made) if made else [],
-        "probes": [(sentences.PORTS[p.protocol], sentences.KINDS[p.kind]) for p in made.probes]
-        if made
-        else [],
+        "probes": [
+            (port, [sentences.KINDS[each.kind] for each in asked])
+            for port, asked in sentences.by_port(made.probes if made else ())
+        ],
         **overwritten(host, preview),
     }
 
@@ -149,6 +151,24 @@ def rollout_context(row: Rollout) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Proof:
+    """A probe of a receipt as the page shows it."""
+
+    port: int
+    protocol: str
+    what: sentences.Text
+    evidence: str
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        evidence = kept["evidence"]
+        if kept["fingerprint"]:
+            # The whole fingerprint is in the log below.
+            evidence = evidence.replace(kept["fingerprint"], f"{kept['fingerprint'][:16]}…")
+        return cls(kept["port"], kept["protocol"], sentences.KINDS[kept["kind"]], evidence)
+
+
 def host_part(row: HostRollout) -> dict[str, Any]:
     proofs = row.receipt.get("proofs", [])
     back = Generation.objects.filter(host=row.host, state=Generation.KEPT).first()
@@ -159,16 +179,7 @@ def host_part(row: HostRollout) -> dict[str, Any]:
         "problem": sentences.problem(row.problem, row.problem_detail),
         "overwritten": sorted(row.overwrites),
         "next": sentences.WHAT_NEXT.get(row.state, ""),
-        "served": [
-            (sentences.PORTS[proof["protocol"]], proof["fingerprint"], proof["evidence"])
-            for proof in sorted(proofs, key=lambda proof: proof["port"])
-            if proof["fingerprint"]
-        ],
-        "proved": [
-            (sentences.PORTS[proof["protocol"]], sentences.KINDS[proof["kind"]], proof)
-            for proof in sorted(proofs, key=lambda proof: proof["port"])
-            if not proof["fingerprint"]
-        ],
+        "proved": sentences.by_port([Proof.of(each) for each in proofs]),
         "services": [
             (changes.SERVICES.get(name, name), sentences.DONE.get(act, act))
             for name, act in row.receipt.get("services", {}).items()

@@ -17,7 +17,7 @@ from ca import ending, notices, trust
 from ca.models import Certificate
 from ca.wording.renewal import due_reason
 from deploy import drift, probing, renewal, sentences
-from deploy.models import AccountPush, Generation, Host, HostRollout
+from deploy.models import AccountPush, Generation, Host, HostRollout, Probing
 
 SOON = timedelta(days=14)
 
@@ -50,7 +50,7 @@ def look(*, at: datetime) -> Overview:
     hosts = list(Host.objects.ready().select_related("certificate", "account_push")[:500])
     last = last_rollouts(hosts)
     needs = [need for host in hosts for need in host_needs(host, last.get(host.pk), at)]
-    needs += probe_needs(hosts)
+    needs += probe_needs(hosts, at)
     needs += drift_needs(hosts)
     needs += renewal_needs(at)
     needs += authority_needs(hosts, at)
@@ -174,28 +174,47 @@ def renewal_needs(at: datetime) -> list[Need]:
     return found
 
 
-def probe_needs(hosts: list[Host]) -> list[Need]:
+def probe_needs(hosts: list[Host], at: datetime) -> list[Need]:
     """What the daemons of a host do not do as deployed, found on the schedule."""
-    found = []
-    for pk, bad in probing.failing_on(hosts).items():
-        host = next(host for host in hosts if host.pk == pk)
-        first = sentences.probe_failure(bad[0].kind, bad[0].protocol, bad[0].evidence)
-        text = sentences.after_probe_failure(bad[0].protocol, bad[0].evidence)
-        if len(bad) > 1:
-            more = len(bad) - 1
-            text += " " + ngettext("%(n)d more probe fails.", "%(n)d more probes fail.", more) % {
-                "n": more
-            }
-        found.append(
-            Need(
-                "danger",
-                _("%(host)s: %(failure)s") % {"host": host.fqdn, "failure": first},
-                text,
-                reverse("deploy:host", args=[pk]) + "#probes-title",
-                _("Look"),
-            )
-        )
-    return found
+    named = {host.pk: host for host in hosts}
+    rows = [(named[row.host_id], row) for row in probing.rows_of(hosts)]
+    found = [failing_need(host, bad) for host, row in rows if (bad := probing.failing(row))]
+    return found + [need for host, row in rows if (need := old_served_need(host, row, at))]
+
+
+def failing_need(host: Host, bad: list[probing.Answer]) -> Need:
+    first = sentences.probe_failure(bad[0].kind, bad[0].protocol, bad[0].evidence)
+    text = sentences.after_probe_failure(bad[0].protocol, bad[0].evidence)
+    if len(bad) > 1:
+        more = len(bad) - 1
+        text += " " + ngettext("%(n)d more probe fails.", "%(n)d more probes fail.", more) % {
+            "n": more
+        }
+    return Need(
+        "danger",
+        _("%(host)s: %(failure)s") % {"host": host.fqdn, "failure": first},
+        text,
+        reverse("deploy:host", args=[host.pk]) + "#probes-title",
+        _("Look"),
+    )
+
+
+def old_served_need(host: Host, row: Probing, at: datetime) -> Need | None:
+    """A newer certificate waits while the one that is served ends; what ends without a newer one is
+    said of the host's own certificate."""
+    ends = probing.ends(row)
+    newer = host.certificate
+    if ends is None or newer is None or ends - at >= SOON or newer.not_after <= ends:
+        return None
+    days = max(0, (ends - at).days)
+    text = ngettext("%(days)d day is left.", "%(days)d days are left.", days) % {"days": days}
+    return Need(
+        "danger" if ends <= at else "warning",
+        _("%(host)s still serves the certificate that ends soon") % {"host": host.fqdn},
+        text + " " + _("A newer one is there: put it live."),
+        reverse("deploy:plan", args=[host.pk]),
+        _("See the difference"),
+    )
 
 
 def drift_needs(hosts: list[Host]) -> list[Need]:

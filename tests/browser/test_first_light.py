@@ -135,7 +135,7 @@ def test_from_the_setup_link_to_mail_that_others_read(console, browse, watch, tm
     page.wait_for_url("**/rollouts/**")
     page.locator("#receipt").wait_for(timeout=120_000)
     assert "is live and proved" in page.locator("#receipt").inner_text(), page.inner_text("main")
-    assert "served, the certificate just deployed" in page.inner_text("main")
+    assert "TLS serves the certificate just deployed" in page.inner_text("main")
 
     root = tmp_path / "root.pem"
     page.goto(f"{home}/certificates/")

@@ -3,6 +3,7 @@
 What is asked of real daemons is in `tests/live/test_probing.py`.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -10,9 +11,10 @@ import pytest
 from django.urls import reverse
 
 from core.models import AuditEvent
-from deploy import due, probing, proof, rollout
+from deploy import due, probing, proof, rollout, sentences
 from deploy.models import Host, HostRollout, Probing
 from deploy.probes.values import Result
+from deploy.views_probing import probing_context
 from mailadmin import overview
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +27,7 @@ class Daemons:
 
     bad: dict[tuple[str, str], str] = field(default_factory=dict)
     once: bool = False
+    not_after: datetime | None = None
     asked: list[list[tuple[str, str]]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     at: datetime | None = None
@@ -35,7 +38,9 @@ class Daemons:
         bad = {} if self.once and len(self.asked) > 1 else self.bad
         for each in questions:
             said = bad.get((each.kind, each.protocol))
-            yield Result(each.kind, each.protocol, each.port, said is None, said or "fine")
+            end = self.not_after if each.kind in ("tls", "starttls") else None
+            ok = said is None
+            yield Result(each.kind, each.protocol, each.port, ok, said or "fine", not_after=end)
 
     def look(self, host: Host, at: datetime) -> Probing:
         clock = lambda: at  # noqa: E731
@@ -78,8 +83,16 @@ def test_all_is_asked_but_what_needs_a_login_made(deployed, hour) -> None:
     row = daemons.look(deployed, hour)
     (asked,) = daemons.asked
     kinds = {kind for kind, protocol in asked}
-    assert "auth_right" not in kinds
-    assert {"tls", "starttls", "auth_wrong", "auth_in_clear", "relay", "old_tls"} <= kinds
+    assert not kinds & {"auth_right", "delivery"}
+    assert {
+        "weak_tls",
+        "tls",
+        "starttls",
+        "auth_wrong",
+        "auth_in_clear",
+        "relay",
+        "old_tls",
+    } <= kinds
     assert (row.at, row.generation, probing.failing(row)) == (hour, 1, [])
     assert actions() == []
 
@@ -192,6 +205,52 @@ def test_the_overview_says_it(deployed, hour, evidence, says, next_step) -> None
     assert says in need.title and next_step in need.text and "1 more probe" in need.text
     Daemons().look(deployed, hour + probing.EVERY)
     assert not [need for need in overview.look(at=hour).needs if "IMAPS" in need.title]
+
+
+def test_the_end_of_what_is_served_is_shown_and_warned_of(signed_in, deployed, hour) -> None:
+    end = hour + timedelta(days=30)
+    Daemons(not_after=end).look(deployed, hour)
+    assert f"good until {end:%Y-%m-%d}" in " ".join(plain(page(signed_in, deployed)).split())
+    assert not needs_of(hour)
+    row = Daemons(not_after=end).look(deployed, end - timedelta(days=13))
+    assert probing.ends(row) == end
+    shown = probing_context(deployed, end - timedelta(days=13))
+    assert shown["served_ends_soon"]
+    assert "ends soon" in needs_of(end - timedelta(days=13))[0].title, "a newer one waits"
+    certificate = deployed.certificate
+    certificate.not_after = end
+    certificate.save()
+    assert not [each for each in needs_of(end - timedelta(days=13)) if "still" in each.title]
+
+
+def needs_of(at: datetime) -> list[overview.Need]:
+    return overview.look(at=at).needs
+
+
+def plain(html: str) -> str:
+    return re.sub(r"<[^>]+>", "", html)
+
+
+def test_each_port_is_named_once_with_all_that_was_proved(signed_in, deployed, hour) -> None:
+    Daemons().look(deployed, hour)
+    shown = page(signed_in, deployed)
+    section = shown[shown.index('id="probes-title"') :]
+    for name in ("SMTP 25", "SMTP 587", "SMTP 465", "IMAP 143", "IMAPS 993", "POP3 110"):
+        assert section.count(f"<dt>{name}</dt>") == 1, name
+
+
+@pytest.mark.parametrize(
+    ("evidence", "advice"),
+    [
+        ("certificate refused: certificate has expired", "ask for a new one"),
+        ("certificate refused: Hostname mismatch, certificate is not valid for", "another name"),
+        ("certificate refused: unable to get local issuer certificate", "chain"),
+        ("certificate refused: something new", "dates and names"),
+        ("taken, but not in the inbox after 10 s", "queue"),
+    ],
+)
+def test_why_a_certificate_is_refused_is_told_with_what_to_do(evidence, advice) -> None:
+    assert advice in sentences.after_probe_failure("imaps", evidence)
 
 
 def test_by_api(client, owner, deployed, hour) -> None:
