@@ -21,6 +21,8 @@ from django.db import models
 from django.db.models import F, Q
 
 SECONDS = 60
+LONGEST = timedelta(minutes=15)
+"""No lease lasts longer, nor any pause before a row is tried again."""
 
 
 class LeaseLost(Exception):
@@ -46,8 +48,17 @@ def worker_name() -> str:
 
 
 def unheld(at: datetime) -> Q:
-    """Rows that nobody holds at `at`."""
-    return Q(lease_until=None) | Q(lease_until__lte=at)
+    """Rows that nobody holds at `at`.
+
+    A lease that would last longer than any does was written by a clock that was ahead.
+    """
+    ended = Q(lease_until__lte=at) | Q(lease_until__gt=at + LONGEST)
+    return Q(lease_until=None) | ended
+
+
+def rested(at: datetime) -> Q:
+    """Rows whose `retry_at` has come, or was written by a clock that was ahead."""
+    return Q(retry_at=None) | Q(retry_at__lte=at) | Q(retry_at__gt=at + LONGEST)
 
 
 def claim(

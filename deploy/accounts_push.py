@@ -22,7 +22,7 @@ from itertools import chain
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -75,7 +75,7 @@ def due(at: datetime) -> "QuerySet[AccountPush]":
     waiting = (
         AccountPush.objects.exclude(state__in=[AccountPush.IDLE, *AccountPush.STOPPED])
         .filter(leases.unheld(at))
-        .filter(Q(retry_at=None) | Q(retry_at__lte=at))
+        .filter(leases.rested(at))
     )
     behind = [
         pk

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 DEADLINE_SECONDS = 120
 """Then the host goes back by itself: longer than a slow restart, all probes and a new worker."""
 BUSY_SECONDS = 20.0
+STALE_AFTER = timedelta(minutes=5)
+"""Past `give_up_at`: a host that does not answer has been given up by then."""
 
 # The switch was declined before anything was touched.
 _DECLINED = {
@@ -42,6 +44,8 @@ _DECLINED = {
     "replayed",
     "rollback_failed",
 }
+# Another machine answers, or one that does not know the console: asking again changes nothing.
+_NOT_OURS = {"host_key", "login"}
 _OPERATOR_DECIDES = {"lineage", "ahead", "too_many_removed"}
 
 
@@ -86,6 +90,9 @@ class _Carriage(Logbook):
             self.go(states.STAGING, started_at=self.clock())
         else:
             self._tidy()
+            if self.row.state in states.UNTOUCHED and self._is_stale():
+                self.finish(states.REFUSED, "stale")
+                return
         try:
             with Helper.of(self.host, self.tools.transport, beat=self.beat) as helper:
                 if self.row.state in states.UNTOUCHED:
@@ -95,12 +102,21 @@ class _Carriage(Logbook):
         except TransportError as error:
             if isinstance(error, Broken):
                 helpers.ssh.forget(self.host.fqdn)
-            self.wait(helpers.code_of(error), str(error))
+            code = helpers.code_of(error)
+            if code in _NOT_OURS and self.row.state in states.UNTOUCHED:
+                self.finish(states.REFUSED, code, str(error))
+            else:
+                self.wait(code, str(error))
         except (leases.LeaseLost, states.NoSuchStep):
             raise
         except Exception as error:
             log.exception("rollout %s", self.row.pk)
             self.wait("internal", f"{type(error).__name__}: {error}")
+
+    def _is_stale(self) -> bool:
+        """Nobody went on with it for so long that whoever asked for it does not expect it now."""
+        until = self.row.give_up_at
+        return until is not None and self.clock() > until + STALE_AFTER
 
     def _tidy(self) -> None:
         """Lines that a dead worker, or a lost connection, left open."""
@@ -259,6 +275,9 @@ class _Carriage(Logbook):
                 login = self.add_login(helper)
             except HostError as error:
                 self.go_back(helper, "probe_failed", error.message)
+                return
+            except accounts_push.Held as error:
+                self.wait("busy", words(error))
                 return
             self.prove(helper, login)
             self.remove_login(helper, login)

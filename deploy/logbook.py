@@ -34,12 +34,13 @@ class Logbook:
         self.number = row.generation.number
 
     def beat(self) -> None:
-        """Renew the lease when half of it is gone; raises LeaseLost."""
+        """Renew the lease when half of it is gone, or the clock went back; raises LeaseLost."""
         if not self.row.is_open:
             return
         now = self.clock()
         until = self.row.lease_until
-        if until is None or until - now < timedelta(seconds=LEASE_SECONDS / 2):
+        left = until - now if until is not None else timedelta(0)
+        if not timedelta(seconds=LEASE_SECONDS / 2) <= left <= timedelta(seconds=LEASE_SECONDS):
             leases.renew(self.row, at=now, seconds=LEASE_SECONDS)
 
     def step(

@@ -18,7 +18,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from core.leases import Leased, unheld
+from core.leases import Leased, rested, unheld
 from deploy.bundle import Bundle
 from deploy.render import values
 
@@ -182,7 +182,7 @@ class HostRolloutQuerySet(models.QuerySet["HostRollout"]):
 
     def due(self, at: datetime) -> "HostRolloutQuerySet":
         """Rollouts that are not over and that no worker holds."""
-        return self.open().filter(unheld(at)).filter(Q(retry_at=None) | Q(retry_at__lte=at))
+        return self.open().filter(unheld(at)).filter(rested(at))
 
 
 class HostRollout(Leased):
@@ -272,7 +272,7 @@ class HostJobQuerySet(models.QuerySet["HostJob"]):
         return self.filter(state__in=[HostJob.WAITING, HostJob.RUNNING])
 
     def due(self, at: datetime) -> "HostJobQuerySet":
-        return self.open().filter(unheld(at)).filter(Q(retry_at=None) | Q(retry_at__lte=at))
+        return self.open().filter(unheld(at)).filter(rested(at))
 
 
 class HostJob(Leased):

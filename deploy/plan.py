@@ -326,7 +326,8 @@ def _needs(name: str) -> Action:
 def _of_drift(path: str, branch: str) -> Iterator[tuple[Service, Action]]:
     """What a daemon may have read of a file that was changed there is taken out of it again."""
     if path == paths.CURRENT:  # all of it may be different
-        yield from ((service, "reload") for service in SERVICES)
+        for service in (*MTAS, "dovecot"):
+            yield service, "reload"  # type: ignore[misc]
         return
     name = paths.WELL_KNOWN.get(path, "/".join(path.split("/")[-2:]))
     if _ONLY_FOR_BRANCH.get(name, branch) != branch:

@@ -38,6 +38,10 @@ PROBLEMS: Mapping[str, Text] = {
     ),
     "busy": _("The server is busy with another request. Try again in a minute."),
     "accounts": _("The accounts could not be copied to the server: %(detail)s"),
+    "stale": _(
+        "The console was away and nobody went on with it for too long. Look at the difference "
+        "again, then put it live."
+    ),
     "host_error": _("The server's helper refused: %(detail)s"),
     "key_mismatch": _("The certificate does not belong to the key on the server: %(detail)s"),
     # after the switch

@@ -11,10 +11,10 @@ import pytest
 from ca.models import Certificate
 from core import leases
 from core.models import AuditEvent
-from deploy import carriage, rollout, states
+from deploy import accounts_push, carriage, rollout, states
 from deploy.models import AccountPush, Generation, Host, HostRollout
 from deploy.probes.values import Result
-from deploy.transport import Broken, HostKeyMismatch, Unreachable
+from deploy.transport import Broken, HostKeyMismatch, LoginRefused, Unreachable
 from tests.deploy.conftest import FACTS, ScriptedHelper, current, refusal
 
 pytestmark = pytest.mark.django_db
@@ -212,21 +212,65 @@ def test_the_certificate_before_is_superseded_only_once_the_new_one_is_served(
 # A host that does not answer
 
 
-@pytest.mark.parametrize(
-    ("failure", "code"),
-    [(Unreachable("refused"), "unreachable"), (HostKeyMismatch("other"), "host_key")],
-)
-def test_a_host_out_of_reach_is_asked_again_and_then_refused(
-    row, helper, clock, failure, code
-) -> None:
-    helper.refuses = failure
+def test_a_host_out_of_reach_is_asked_again_and_then_refused(row, helper, clock) -> None:
+    helper.refuses = Unreachable("refused")
     carry(row, tools(helper, clock))
     assert row.state == HostRollout.STAGING
     assert row.retry_at > clock()
     assert not HostRollout.objects.due(clock()).exists()
     clock.advance(minutes=11)
     carry(row, tools(helper, clock))
+    assert (row.state, row.problem) == (HostRollout.REFUSED, "unreachable")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(HostKeyMismatch("other"), "host_key"), (LoginRefused("no"), "login")]
+)
+def test_another_machine_at_the_address_is_refused_at_once(
+    row, helper, clock, failure, code
+) -> None:
+    helper.refuses = failure
+    carry(row, tools(helper, clock))
     assert (row.state, row.problem) == (HostRollout.REFUSED, code)
+    assert not row.steps.filter(ok=None).exists()
+
+
+def test_another_machine_after_the_switch_is_waited_for(row, helper, clock) -> None:
+    to_switch(helper).expect("switch", Broken("reset")).expect("accounts", Broken("reset"))
+    carry(row, tools(helper, clock))
+    helper.refuses = HostKeyMismatch("other")
+    clock.advance(seconds=3)
+    carry(row, tools(helper, clock))
+    assert row.state == HostRollout.SWITCHING
+
+
+def test_what_nobody_went_on_with_is_not_put_live_a_day_later(row, helper, clock) -> None:
+    die_at(row, helper, "validate", clock)
+    clock.advance(days=1)
+    carry(row, tools(ScriptedHelper(), clock, worker="two"))
+    assert (row.state, row.problem) == (HostRollout.REFUSED, "stale")
+    assert not row.steps.filter(ok=None).exists()
+
+
+def test_accounts_being_sent_do_not_end_the_proof(row, helper, clock, monkeypatch) -> None:
+    die_at(row, helper, "switch", clock)
+    clock.advance(seconds=carriage.LEASE_SECONDS + 1)
+
+    def held(*args, **more):
+        raise accounts_push.Held("mail1.example.test")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(accounts_push, "held", held)
+        waiting = ScriptedHelper().expect("facts", **FACTS | {"pending": {"generation": 1}})
+        carry(row, tools(waiting, clock, worker="two"))
+    assert row.state == HostRollout.PROBING
+    assert row.steps.get(name="wait").ok is None
+    clock.advance(seconds=3)
+    again = ScriptedHelper().expect("facts", **FACTS | {"pending": {"generation": 1}})
+    again.expect("accounts", accounts).expect("confirm")
+    after(again)
+    carry(row, tools(again, clock, worker="two"))
+    assert row.state == HostRollout.CONFIRMED
 
 
 def test_a_connection_lost_in_the_switch_asks_the_host(row, helper, clock) -> None:
