@@ -3,9 +3,11 @@
 Imported once, before the first switch; put back when everything is undone.
 
     {"generation": 0, "paths": {"/etc/mail/sendmail.cf":
-        {"kind": "file", "mode": 420, "uid": 0, "gid": 0, "copy": "etc.mail.sendmail.cf"}}}
+        {"kind": "file", "mode": 420, "uid": 0, "gid": 0, "copy": "etc.mail.sendmail.cf"}},
+     "running": {"sendmail": true, "dovecot": true, "bridge": false}, "ports": [25, 143]}
 
-A path may also have been a link (`"kind": "link", "target": ...`) or absent.
+A path may also have been a link (`"kind": "link", "target": ...`) or absent.  `running` and
+`ports` (the mail ports that were listened on) say what must be so again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import stat
 from pathlib import Path
 from typing import Any, Dict
 
-from . import durable, generations, paths
+from . import durable, generations, paths, services
 from .host import Host
 from .wire import Refused
 
@@ -52,7 +54,13 @@ def remember(host: Host) -> None:
             }
         else:
             raise Refused("origin", f"{name} is neither a file nor a link; put it in order first.")
-    generations.write_manifest(host, building, {"generation": 0, "paths": kept})
+    values = {
+        "generation": 0,
+        "paths": kept,
+        "running": {name: each.pid() is not None for name, each in host.services.items()},
+        "ports": sorted(services.listening()),
+    }
+    generations.write_manifest(host, building, values)
     # Between the two renames there is no generation 0; it would be made again from the same files.
     if target.is_dir():
         os.rename(target, target.with_name(".0.gone"))

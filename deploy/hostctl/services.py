@@ -144,6 +144,9 @@ class Service:
             self.start(ports)
 
     def act(self, what: str, ports: FrozenSet[int] = frozenset()) -> None:
+        if what == "stop":
+            self.stop()
+            return
         {"start": self.start, "reload": self.reload, "restart": self.restart}[what](ports)
 
     def wait(self, ports: FrozenSet[int]) -> None:

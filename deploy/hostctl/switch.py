@@ -1,9 +1,13 @@
 """Switching between generations, and back.
 
     switch      journal, dead-man, pointer, links, daemons, journal
-    confirm     the console has proved the new one: the dead-man is called off
+    confirm     the console has proved the new one: the dead-man is called off; what we held in
+                the queue while the host was not ours is let go
     roll back   to exactly the generation the journal names; daemons that were down
                 before are down again
+
+To generation 0, what was there before the console, queued mail that would bounce there is held
+first, while nothing new can come.
 
 Three ends: `confirmed`, `rolled_back`, `rollback_failed`.  Every step may be the last one
 before a power cut, and each is harmless to repeat: `recover` brings both daemons to one
@@ -13,9 +17,9 @@ side at the next start of the helper, at boot, or when the dead-man finds the sw
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
-from . import deadman, drifted, generations, origins, services
+from . import before, deadman, drifted, generations, holding, origins, services
 from .host import Host
 from .journal import Entry, Journal, boot_id, uptime
 from .wire import Refused, step
@@ -50,7 +54,7 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
     values = generations.manifest(host, generation)
     if values is None:
         raise Refused("not_staged", f"Generation {generation} is not on this host.")
-    if not values.get("validated"):
+    if generation and not values.get("validated"):
         raise Refused("not_validated", f"Generation {generation} has not passed validation.")
     if generation == base:
         return {"generation": generation, "services": {}}
@@ -59,8 +63,11 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
         with step(host.emit, "switch.import"):
             origins.remember(host)
     running = {name: service.pid() is not None for name, service in host.services.items()}
-    changed = frozenset(each.name for each in drifted.found(host))
-    acts = _acts(host, running, generations.affected(host, base, generation, changed))
+    if generation:
+        changed = frozenset(each.name for each in drifted.found(host))
+        acts = _acts(host, running, generations.affected(host, base, generation, changed))
+    else:
+        acts = {name: "restart" if ran else "stop" for name, ran in before.running(host).items()}
     entry = journal.begin(
         generation=generation,
         previous=base,
@@ -73,13 +80,15 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
         with step(host.emit, "switch.deadman") as said:
             deadman.launch(host, entry.number)
             said.detail = f"rolls back unless confirmed within {deadline} s"
+        if generation == 0:
+            with step(host.emit, "switch.hold") as said:
+                said.detail = f"{_hold(host)} messages"
         with step(host.emit, "switch.pointer") as said:
-            generations.point(host, generation)
-            origins.link(host)
+            _point(host, generation)
             said.detail = f"{base} -> {generation}"
         for name, act in acts.items():
             with step(host.emit, f"switch.{name}") as said:
-                host.services[name].act(act, host.services[name].ports)
+                host.services[name].act(act, _ports(host, name, generation))
                 said.detail = act
         entry.append("switched", boot=boot_id(), due=uptime() + deadline)
     except Exception as failure:
@@ -93,8 +102,48 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
         ) from failure
     with contextlib.suppress(OSError):  # tidying up is no reason to call it a failure
         generations.prune(host, frozenset({base, generation}))
-    told = {name: {"reload": "reloaded"}.get(act, act + "ed") for name, act in acts.items()}
+    told = {name: _DONE[act] for name, act in acts.items()}
     return {"generation": generation, "services": told, "deadline": deadline}
+
+
+_DONE = {"start": "started", "reload": "reloaded", "restart": "restarted", "stop": "stopped"}
+
+
+def _point(host: Host, generation: int) -> None:
+    """The pointer and the well-known paths, onto this generation."""
+    if generation == 0:
+        origins.put_back(host)
+        generations.point(host, 0)
+    else:
+        generations.point(host, generation)
+        origins.link(host)
+
+
+def _ports(host: Host, name: str, generation: int) -> FrozenSet[int]:
+    """What must be listened on; before the console, only what was."""
+    ports = host.services[name].ports
+    return ports if generation else ports & before.ports(host)
+
+
+def _hold(host: Host) -> int:
+    """Holds what generation 0 would bounce.  While the mail server runs first, then once more when
+    it is down: what it is delivering just now is skipped, and new mail goes on coming."""
+    then = before.Before(host)
+    if not then.domains:
+        return 0
+    held = 0
+    with contextlib.suppress(Refused):
+        held = holding.hold(host, then, patience=0)
+    host.services["postfix" if then.is_postfix else "sendmail"].stop()
+    return held + holding.hold(host, then)
+
+
+def _let_go(host: Host) -> None:
+    """What we held; a message that cannot be let go now is, the next time."""
+    with contextlib.suppress(Refused, OSError):
+        if holding.ours(host):
+            with step(host.emit, "queue.let_go") as said:
+                said.detail = f"{holding.let_go(host)} messages"
 
 
 def _acts(host: Host, running: Mapping[str, bool], needs: Mapping[str, str]) -> Dict[str, str]:
@@ -113,6 +162,8 @@ def confirm(host: Host, *, generation: int) -> Dict[str, Any]:
     if entry is None or entry.generation != generation:
         raise Refused("not_pending", f"Generation {generation} is not waiting to be confirmed.")
     if entry.state == "confirmed":
+        if generation:
+            _let_go(host)
         return {"generation": generation, "outcome": "confirmed"}
     due = entry.due
     if due is None or due <= 0:
@@ -122,6 +173,8 @@ def confirm(host: Host, *, generation: int) -> Dict[str, Any]:
             outcome=entry.state,
         )
     entry.append("confirmed")
+    if generation:
+        _let_go(host)
     return {"generation": generation, "outcome": "confirmed"}
 
 
@@ -158,15 +211,12 @@ def leave(host: Host) -> Dict[str, Any]:
     """Out of every generation at once, to what was there before the console."""
     live = generations.current(host)
     if live:
-        journal = Journal(host.layout.journal)
-        entries = map(journal.load, journal.numbers())
-        first = next((each for each in entries if each and each.previous == 0), None)
-        entry = journal.begin(
+        entry = Journal(host.layout.journal).begin(
             generation=live,
             previous=0,
             deadline=0,
             services=generations.affected(host, live, 0),
-            running=first.begun["running"] if first else {},
+            running=before.running(host),
             ports=[],
         )
         roll_back(host, entry, "leaving the console")
@@ -181,14 +231,13 @@ def roll_back(host: Host, entry: Entry, why: str, *, daemons: bool = True) -> No
     with contextlib.suppress(OSError):  # a full disk must not keep the pointer from moving
         entry.append("rolling_back", why=why[:500])
     failures: List[str] = []
+    if entry.previous == 0:
+        # Going back matters more than a message that would bounce.
+        with contextlib.suppress(Refused, OSError), step(host.emit, "rollback.hold") as said:
+            said.detail = f"{_hold(host)} messages"
     try:
         with step(host.emit, "rollback.pointer") as said:
-            if entry.previous == 0:
-                origins.put_back(host)
-                generations.point(host, 0)
-            else:
-                generations.point(host, entry.previous)
-                origins.link(host)
+            _point(host, entry.previous)
             said.detail = f"{entry.generation} -> {entry.previous}"
     except (OSError, Refused) as failure:
         failures.append(str(failure))
@@ -208,6 +257,8 @@ def roll_back(host: Host, entry: Entry, why: str, *, daemons: bool = True) -> No
             outcome="rollback_failed",
         )
     entry.append("rolled_back", daemons=daemons)
+    if entry.previous:
+        _let_go(host)
 
 
 def _bring_back(host: Host, name: str, entry: Entry) -> None:

@@ -1,7 +1,7 @@
 """The verbs: a header in, a result out.  Writing verbs take a lock and a new sequence number.
 
-    reading   facts drift usage
-    writing   csr stage validate switch confirm rollback recover accounts sessions erase
+    reading   facts drift usage queue, and release with `"look": true`
+    writing   csr stage validate switch confirm rollback recover accounts sessions erase release
 
 A request carries the host's identity: one meant for another host changes nothing.  The first
 writing request names the host for good (the installer may have done so already).  The
@@ -24,6 +24,8 @@ from . import (
     facts,
     generations,
     keys,
+    queue,
+    release,
     sessions,
     switch,
     usage,
@@ -75,11 +77,22 @@ def _switch(host: Host, header: Header, payload: IO[bytes]) -> Result:
 
 
 def _confirm(host: Host, header: Header, payload: IO[bytes]) -> Result:
-    return switch.confirm(host, generation=wire.number(header, "generation", 1))
+    return switch.confirm(host, generation=wire.number(header, "generation"))
 
 
 def _rollback(host: Host, header: Header, payload: IO[bytes]) -> Result:
-    return switch.rollback(host, generation=wire.number(header, "generation", 1))
+    return switch.rollback(host, generation=wire.number(header, "generation"))
+
+
+def _release(host: Host, header: Header, payload: IO[bytes]) -> Result:
+    """Back to what was there before the console; then `confirm` or `rollback` of generation 0."""
+    release.refuse_unknown(host)
+    return switch.switch(
+        host,
+        generation=0,
+        base=wire.number(header, "base"),
+        deadline=wire.number(header, "deadline", 1),
+    )
 
 
 def _recover(host: Host, header: Header, payload: IO[bytes]) -> Result:
@@ -121,9 +134,11 @@ WRITING: Dict[str, Verb] = {
     "accounts": _accounts,
     "sessions": _sessions,
     "erase": _erase,
+    "release": _release,
 }
 # Repeating these does no harm, and who repairs a host may not know its counter.
 _WITHOUT_SEQUENCE = frozenset({"validate", "recover", "sessions"})
+_READING = ("drift", "usage", "queue")
 _LOCK_OF = {"accounts": "accounts.lock", "sessions": "accounts.lock", "erase": "erase.lock"}
 _PAYLOADS = {"stage": wire.STAGE_CAP, "accounts": wire.ACCOUNTS_CAP}
 
@@ -138,12 +153,17 @@ def serve(host: Host, stream: BinaryIO) -> Result:
             with contextlib.suppress(Refused), host.locked():
                 switch.recover(host)
         return {**facts.collect(host), "host": identity.get("host"), "for": header.get("host")}
-    if verb in ("drift", "usage"):
+    looks = verb == "release" and wire.flag(header, "look")
+    if looks or verb in _READING:
         meant = wire.text(header, "host")
         if _identity(host).get("host", meant) != meant:
             raise Refused("wrong_host", "This request is meant for another host.")
+    if looks:
+        return release.look(host)
     if verb == "drift":
         return drifted.shown(host)
+    if verb == "queue":
+        return queue.collect(host)
     if verb == "usage":
         return usage.collect(host, cursor=wire.number(header, "cursor"))
     act = WRITING.get(verb)

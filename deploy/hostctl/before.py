@@ -1,0 +1,204 @@
+"""What was there before the console, asked without putting it back: which addresses it takes.
+
+Sendmail is asked by its own address test, `sendmail -C <generation 0's cf> -bt`: a domain that is
+routed exactly as one that cannot exist is unknown to it.  Mail queued for such a domain would come
+back to its sender ("MX list for example.test. points back"), or go in circles through a smarthost.
+Where the domain is known, `-bv` says of each recipient whether somebody takes it.
+
+Postfix is asked by `postconf` and `postmap` (tables of main.cf), by domain alone.
+
+What cannot be asked counts as unknown: held mail can be let go, bounced mail cannot be called back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+
+from . import accounts, generations
+from .host import Host
+from .queue import domain_of
+from .services import Sendmail
+
+SENDMAIL_CF = "/etc/mail/sendmail.cf"
+DOVECOT_CONF = "/etc/dovecot/dovecot.conf"
+MAIN_CF = "/etc/postfix/main.cf"
+POSTCONF, POSTMAP = "/usr/sbin/postconf", "/usr/sbin/postmap"
+PROBE = "mailadmin-probe"
+NOWHERE = "mailadmin-no-such-domain.invalid"
+_PATIENCE = 20.0
+_MOST_RECIPIENTS = 300
+_EX_NOUSER, _EX_TEMPFAIL = 67, 75
+# Names are looked up in DNS by a cf that canonifies; where none answers, not for minutes.
+_IMPATIENT = ["-O", "Timeout.resolver.retry=1", "-O", "Timeout.resolver.retrans=2s"]
+_ROUTE = re.compile(r"^mailer ([^,\n]+)(?:, host ([^,\n]*))?, user (.*)$", re.M)
+_DOMAIN_CLASSES = (
+    "mydestination",
+    "virtual_mailbox_domains",
+    "virtual_alias_domains",
+    "relay_domains",
+)
+
+Route = Tuple[str, str]
+
+
+def text_of(host: Host, name: str) -> Optional[Path]:
+    """Where the file is read that stood at this well-known path; None when there was none."""
+    values = generations.manifest(host, 0)
+    was = (values or {"paths": {}})["paths"].get(name, {"kind": "absent"})
+    if was["kind"] == "file":
+        return host.layout.generation(0) / str(was["copy"])
+    if was["kind"] == "link":
+        target = Path(os.path.join(os.path.dirname(name), str(was["target"])))
+        found = host.layout.at(os.path.normpath(target))
+        return found if found.is_file() else None
+    return None
+
+
+@contextlib.contextmanager
+def staged(host: Host, name: str) -> Iterator[Optional[Path]]:
+    """The file as it would be at its place, in a folder beside whose other files it reads the same
+    (`!include conf.d/*.conf`): links to them, gone afterwards."""
+    text = text_of(host, name)
+    if text is None:
+        yield None
+        return
+    place = host.layout.at(name)
+    folder = Path(tempfile.mkdtemp(prefix="mailadmin-"))
+    try:
+        for each in place.parent.iterdir() if place.parent.is_dir() else ():
+            if each.name != place.name:
+                (folder / each.name).symlink_to(each)
+        shutil.copyfile(text, folder / place.name)
+        yield folder / place.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Before:
+    """`unknown`: the domains of ours that generation 0 does not know; `takes(address)`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._asked: Dict[str, bool] = {}
+        self.domains = _domains(host)
+        self.is_postfix = "postfix" in host.services
+        asks = _known_to_postfix if self.is_postfix else _known_to_sendmail
+        known = asks(host, self.domains) if self.domains else frozenset()
+        self.unknown: FrozenSet[str] = frozenset(self.domains) - known
+
+    def takes(self, recipient: str) -> bool:
+        """Whether it would not send this recipient's mail back because it does not know it.
+        Somebody else's domain is no business of the console's."""
+        domain = domain_of(recipient)
+        if domain not in self.domains:
+            return True
+        if domain in self.unknown:
+            return False
+        if self.is_postfix:
+            return True
+        if recipient not in self._asked:
+            few = len(self._asked) < _MOST_RECIPIENTS
+            self._asked[recipient] = few and self._delivers_to(recipient)
+        return self._asked[recipient]
+
+    def _delivers_to(self, recipient: str) -> bool:
+        cf = text_of(self._host, SENDMAIL_CF)
+        if recipient.startswith("-") or not recipient.isprintable():
+            return False
+        argv = [Sendmail.binary, *_IMPATIENT, "-C", str(cf), "-bv", recipient]
+        told = self._host.run(argv, timeout=_PATIENCE)
+        return told.status in (0, _EX_TEMPFAIL)
+
+
+def _domains(host: Host) -> List[str]:
+    if not host.layout.accounts_db.exists():
+        return []
+    with accounts.opened(host) as database:
+        return [str(row[0]) for row in database.execute("SELECT name FROM domain ORDER BY name")]
+
+
+def _known_to_sendmail(host: Host, domains: Sequence[str]) -> FrozenSet[str]:
+    cf = text_of(host, SENDMAIL_CF)
+    if cf is None:
+        return frozenset()
+    asked = [NOWHERE, *domains]
+    given = "".join(f"/parse {PROBE}@{domain}\n" for domain in asked)
+    argv = [Sendmail.binary, *_IMPATIENT, "-C", str(cf), "-bt"]
+    told = host.run(argv, stdin=given.encode(), timeout=_PATIENCE)
+    routes = routes_of(told.out.decode("utf-8", "replace"))
+    nowhere = routes[0] if routes else None
+    if nowhere is None:
+        return frozenset()
+    return frozenset(
+        domain
+        for domain, route in zip(domains, routes[1:])
+        if route is not None and route != _moved(nowhere, domain)
+    )
+
+
+def routes_of(said: str) -> List[Optional[Route]]:
+    """Mailer and host of each `/parse` in the output of `-bt`; None where it is an error."""
+    found: List[Optional[Route]] = []
+    for part in said.split("Cracked address")[1:]:
+        line = _ROUTE.search(part)
+        if line is None or line.group(1) in ("error", "*error*"):
+            found.append(None)
+        else:
+            found.append((line.group(1), (line.group(2) or "").lower().rstrip(".")))
+    return found
+
+
+def _moved(nowhere: Route, domain: str) -> Route:
+    """How a domain would be routed that is treated as the one that cannot exist."""
+    mailer, host = nowhere
+    return mailer, domain if host == NOWHERE else host
+
+
+# --- Postfix ---------------------------------------------------------------------------------
+
+
+def _known_to_postfix(host: Host, domains: Sequence[str]) -> FrozenSet[str]:
+    with staged(host, MAIN_CF) as main:
+        if main is None:
+            return frozenset()
+        folder = str(main.parent)
+        known: set[str] = set()
+        for name in _DOMAIN_CLASSES:
+            told = host.run([POSTCONF, "-c", folder, "-x", "-h", name], timeout=_PATIENCE)
+            for word in told.out.decode("utf-8", "replace").replace(",", " ").split():
+                known |= _named_by(host, folder, word, [d for d in domains if d not in known])
+        return frozenset(known)
+
+
+def _named_by(host: Host, folder: str, word: str, domains: Sequence[str]) -> FrozenSet[str]:
+    """Which of the domains one word of a list names: a domain, a file of them, a table."""
+    if word.startswith("/"):
+        with contextlib.suppress(OSError):
+            words = host.layout.at(word).read_text("utf-8", "replace").lower().split()
+            return frozenset(words) & frozenset(domains)
+        return frozenset()
+    if ":" not in word:
+        return frozenset(domains) & {word.lower()}
+    asked = "".join(f"{domain}\n" for domain in domains).encode()
+    told = host.run([POSTMAP, "-c", folder, "-q", "-", word], stdin=asked, timeout=_PATIENCE)
+    answers = told.out.decode("utf-8", "replace").splitlines()
+    return frozenset(line.partition("\t")[0] for line in answers) & frozenset(domains)
+
+
+def ports(host: Host) -> FrozenSet[int]:
+    """The mail ports that were listened on before the first switch."""
+    values: Dict[str, Any] = generations.manifest(host, 0) or {}
+    return frozenset(int(each) for each in values.get("ports", ()))
+
+
+def running(host: Host) -> Dict[str, bool]:
+    """Which of the services ran before the first switch; the bridge, which is ours, did not."""
+    values: Dict[str, Any] = generations.manifest(host, 0) or {}
+    ran = values.get("running", {})
+    return {name: bool(ran.get(name, name != "bridge")) for name in host.services}
