@@ -132,13 +132,13 @@ def _known_to_sendmail(host: Host, domains: Sequence[str]) -> FrozenSet[str]:
     argv = [Sendmail.binary, *_IMPATIENT, "-C", str(cf), "-bt"]
     told = host.run(argv, stdin=given.encode(), timeout=_PATIENCE)
     routes = routes_of(told.out.decode("utf-8", "replace"))
-    nowhere = routes[0] if routes else None
-    if nowhere is None:
+    if len(routes) != len(asked) or routes[0] is None:
         return frozenset()
+    nowhere = routes[0]
     return frozenset(
         domain
-        for domain, route in zip(domains, routes[1:])
-        if route is not None and route != _moved(nowhere, domain)
+        for number, domain in enumerate(asked)
+        if routes[number] not in (None, _moved(nowhere, domain))
     )
 
 
