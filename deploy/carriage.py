@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from core import leases
-from deploy import accounts_push, drift, probes, proof, states
+from deploy import accounts_push, drift, fleet, probes, proof, states
 from deploy import helper as helpers
 from deploy.helper import Helper
-from deploy.logbook import LEASE_SECONDS, Logbook, words
+from deploy.logbook import GIVE_UP_AFTER, LEASE_SECONDS, Logbook, words
 from deploy.models import AccountPush, HostRollout, RolloutStep
 from deploy.probes.values import Place
 from deploy.transport import Broken, Event, HostError, Transport, TransportError
@@ -87,7 +87,11 @@ class _Carriage(Logbook):
 
     def run(self) -> None:
         if self.row.state == states.PLANNED:
-            self.go(states.STAGING, started_at=self.clock())
+            now = self.clock()
+            if fleet.is_missed(self.row, now):
+                self.finish(states.REFUSED, states.MISSED)
+                return
+            self.go(states.STAGING, started_at=now, give_up_at=now + GIVE_UP_AFTER)
         else:
             self._tidy()
             if self.row.state in states.UNTOUCHED and self._is_stale():

@@ -2,15 +2,19 @@
 
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from accounts.models import Domain, Erasure
-from deploy import accounts_push, drift, placement, probing, renewal, usage
+from deploy import accounts_push, drift, fleet, placement, probing, renewal, usage
 from deploy.models import AccountPush, Host, HostJob, HostRollout
 
 
 def rollouts(at: datetime) -> "QuerySet[HostRollout]":
-    return HostRollout.objects.due(at)
+    """Some of each rollout: who is woken for one takes the others along (`deploy.abreast`)."""
+    place = Window(RowNumber(), partition_by="rollout", order_by="pk")
+    some = HostRollout.objects.due(at).annotate(place=place).filter(place__lte=fleet.WOKEN)
+    return some.order_by("turn", "pk")
 
 
 def jobs(at: datetime) -> "QuerySet[HostJob]":

@@ -16,12 +16,13 @@ from django.db import transaction
 from ca import issuance
 from ca.models import Certificate
 from core import audit, leases
-from deploy import states
+from deploy import fleet, states
 from deploy.models import Generation, HostRollout, RolloutStep
 from deploy.probes.values import Result
 from deploy.transport import Event, HostError, TransportError
 
 LEASE_SECONDS = 20
+GIVE_UP_AFTER = timedelta(minutes=10)
 RETRY = timedelta(seconds=2)
 
 
@@ -169,6 +170,7 @@ class Logbook:
                     **({"problem": code} if code else {}),
                 },
             )
+            fleet.after(self.row, now)
 
     def _now_live(self, now: datetime) -> None:
         before = Generation.objects.live().filter(host=self.host).first()

@@ -15,7 +15,7 @@ from datetime import datetime
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from core.leases import Leased, rested, unheld
@@ -181,8 +181,19 @@ class HostRolloutQuerySet(models.QuerySet["HostRollout"]):
         return self.filter(state__in=HostRollout.OPEN)
 
     def due(self, at: datetime) -> "HostRolloutQuerySet":
-        """Rollouts that are not over and that no worker holds."""
-        return self.open().filter(unheld(at)).filter(rested(at))
+        """Rollouts that may go on now and that no worker holds: the time has come, and every host
+        of an earlier turn is confirmed."""
+        # Subqueries, not joins: a claim stays one conditional update of the row itself.
+        later = Rollout.objects.filter(pk=OuterRef("rollout"), starts_at__gt=at)
+        earlier = HostRollout.objects.filter(
+            rollout=OuterRef("rollout"), turn__lt=OuterRef("turn")
+        ).exclude(state=HostRollout.CONFIRMED)
+        return (
+            self.open()
+            .filter(unheld(at))
+            .filter(rested(at))
+            .filter(~Exists(later), ~Exists(earlier))
+        )
 
 
 class HostRollout(Leased):

@@ -1,15 +1,18 @@
 """Putting a configuration live: the preview, and asking for it.
 
     rollout = request(hosts=[host], by=me, at=now)             # rows, and a nudge
+    rollout = request(hosts=[mail1, mail2, mail3], first=mail2, starts_at=tonight, by=me, at=now)
     carriage.carry_out(host_rollout_pk)                        # the task's one call
 
 `request` renders, plans and refuses what cannot work, then stores one `Generation` and one
-`HostRollout` a host. `deploy.carriage` claims the row and goes through `states.TABLE`.
+`HostRollout` a host: what was rendered then is what goes live, whenever it begins.
+`deploy.carriage` claims the row and goes through `states.TABLE`; of many hosts, `deploy.fleet` says
+who begins when.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -18,18 +21,14 @@ from django.utils.translation import gettext_lazy as _
 from core import audit
 from core.errors import Refusal
 from core.models import Operator
-from core.nudge import nudge
+from deploy import fleet, sentences, snapshot
 from deploy import plan as planning
-from deploy import sentences, snapshot
 from deploy.bundle import TLS_CA, TLS_CHAIN, Bundle
 from deploy.hostctl import paths
 from deploy.models import Generation, Host, HostRollout, Rollout
 from deploy.plan import Plan
 from deploy.render import CannotRender
 from deploy.render.values import Snapshot, from_record, to_record
-
-TASK = "deploy.carry_out"
-GIVE_UP_AFTER = timedelta(minutes=10)
 
 
 class NotReady(Refusal):
@@ -49,10 +48,17 @@ class UnderWay(Refusal):
     status = 409
 
     def __init__(self, host: Host) -> None:
-        super().__init__(
-            _("Something is being put live on %(host)s already. Wait until it has ended.")
-            % {"host": host.fqdn}
-        )
+        busy = HostRollout.objects.open().filter(host=host).select_related("rollout").first()
+        if busy is not None and busy.state == HostRollout.PLANNED and busy.rollout.starts_at:
+            sentence = _(
+                "Something is planned for %(host)s already (rollout %(number)s, not begun yet). "
+                "Call it off first, or wait until it has ended."
+            ) % {"host": host.fqdn, "number": busy.rollout_id}
+        else:
+            sentence = _(
+                "Something is being put live on %(host)s already. Wait until it has ended."
+            ) % {"host": host.fqdn}
+        super().__init__(sentence)
 
 
 class NothingToDo(Refusal):
@@ -189,18 +195,33 @@ def request(
     even_if_same: bool = False,
     overwrite: Collection[str] = (),
     only_certificate: bool = False,
+    first: Host | None = None,
+    starts_at: datetime | None = None,
 ) -> Rollout:
     """Put what is wanted live on each host, or (`to`, one host) an earlier generation again.
 
-    `overwrite`: of each host on which files were changed, the mark of what somebody has seen there
-    (`reported().drift_mark`). Raises NotReady, Objected, UnderWay, NothingToDo, NotKept, Drifted;
-    nothing is stored then.
+    `first` (else the first of `hosts`) goes alone; the others begin when it is confirmed.
+    `starts_at`: nothing begins before. `overwrite`: of each host on which files were changed, the
+    mark of what somebody has seen there (`reported().drift_mark`). Raises NotReady, Objected,
+    UnderWay, NothingToDo, NotKept, Drifted, and fleet.Past and TooFar; nothing is stored then.
     """
+    if starts_at is not None:
+        fleet.check_start(starts_at, at=at)
     previews = [_checked(host, to, even_if_same, overwrite, only_certificate) for host in hosts]
+    if first is not None:
+        previews.sort(key=lambda view: view.host.pk != first.pk)
+    # Compressed before the transaction: of many hosts it is most of the work.
+    packed = [Generation.pack(view.wanted.bundle) for view in previews if view.wanted]
     with transaction.atomic():
-        rollout = Rollout.objects.create(created_at=at, created_by=by, reason=reason)
-        for view in previews:
-            _add(rollout, view, to, by, at)
+        rollout = Rollout.objects.create(
+            created_at=at, created_by=by, reason=reason, starts_at=starts_at
+        )
+        rows = [
+            _add(rollout, view, files, to, turn=min(place, 1))
+            for place, (view, files) in enumerate(zip(previews, packed, strict=True))
+        ]
+        if starts_at is None:
+            fleet.wake([row.pk for row in rows if row.turn == 0])
     return rollout
 
 
@@ -235,10 +256,11 @@ def _next_number(host: Host) -> int:
 
 
 def _add(
-    rollout: Rollout, view: Preview, to: Generation | None, by: Operator | None, at: datetime
+    rollout: Rollout, view: Preview, files: bytes, to: Generation | None, *, turn: int
 ) -> HostRollout:
     assert view.wanted is not None
     host, wanted = view.host, view.wanted
+    by, at = rollout.created_by, rollout.created_at
     try:
         # Of two requests at once the second finds the number taken, or the first one's row.
         with transaction.atomic():
@@ -246,7 +268,7 @@ def _add(
                 host=host,
                 number=_next_number(host),
                 digest=wanted.bundle.digest,
-                files=Generation.pack(wanted.bundle),
+                files=files,
                 snapshot=to_record(wanted.snapshot),
                 key_id=wanted.snapshot.tls.key_id,
                 fingerprint=wanted.bundle.fingerprint_sha256,
@@ -261,8 +283,8 @@ def _add(
                 host=host,
                 generation=generation,
                 base=view.base,
+                turn=turn,
                 overwrites=host.reported().drifted,
-                give_up_at=at + GIVE_UP_AFTER,
             )
     except IntegrityError:
         raise UnderWay(host) from None
@@ -278,7 +300,7 @@ def _add(
             "digest": generation.digest,
             **({"back_to": to.number} if to else {}),
             **({"overwrites": row.overwrites} if row.overwrites else {}),
+            **({"starts_at": rollout.starts_at.isoformat()} if rollout.starts_at else {}),
         },
     )
-    nudge(TASK, row.pk)
     return row

@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from deploy import states
 from deploy.practice import wording
 from deploy.render import CannotRender
 
@@ -44,6 +45,13 @@ PROBLEMS: Mapping[str, Text] = {
     ),
     "host_error": _("The server's helper refused: %(detail)s"),
     "key_mismatch": _("The certificate does not belong to the key on the server: %(detail)s"),
+    # of a rollout for many hosts
+    "stopped": _("%(detail)s failed before it was this host's turn, so it was not begun here."),
+    "cancelled": _("%(detail)s called it off before it began here."),
+    "missed": _(
+        "No worker was there at the time that was chosen, nor within an hour of it, so it was not "
+        "begun. Choose another time, or put it live now."
+    ),
     # after the switch
     "switch_failed": _("A daemon did not come back with the new configuration: %(detail)s"),
     "probe_failed": _("The running daemons did not prove the new configuration: %(detail)s"),
@@ -164,6 +172,16 @@ WHAT_NEXT: Mapping[str, Text] = {
         "is asked the next time."
     ),
 }
+
+NOT_BEGUN = _("Nothing was touched. It can be put live as before, alone or with others.")
+
+
+def what_next(state: str, problem: str) -> str:
+    """What to do about a host that ended so; empty when nothing is to be done."""
+    if problem in states.NOT_BEGUN:
+        return str(NOT_BEGUN)
+    return str(WHAT_NEXT.get(state, ""))
+
 
 CANNOT_RENDER: Mapping[str, Text] = {
     "not_a_host_name": _(

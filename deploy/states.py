@@ -33,6 +33,13 @@ TABLE: Final[Mapping[str, tuple[str, ...]]] = {
     ROLLBACK_FAILED: (),
 }
 
+STOPPED: Final = "stopped"
+CANCELLED: Final = "cancelled"
+MISSED: Final = "missed"
+NOT_BEGUN: Final = (STOPPED, CANCELLED, MISSED)
+"""Problems of refused hosts that were not tried: another failed before them, somebody called it
+off, or nobody was there at the time."""
+
 OPEN: Final = tuple(state for state, following in TABLE.items() if following)
 UNTOUCHED: Final = (PLANNED, STAGING, VALIDATING)
 

@@ -4,8 +4,8 @@ from celery import shared_task
 from django.utils import timezone
 
 from deploy import (
+    abreast,
     accounts_push,
-    carriage,
     drift,
     erasing,
     placement,
@@ -18,7 +18,7 @@ from deploy import (
 
 @shared_task(name="deploy.carry_out", ignore_result=True)
 def carry_out(pk: int) -> None:
-    carriage.carry_out(pk)
+    abreast.carry(pk)
 
 
 @shared_task(name="deploy.push_accounts", ignore_result=True)

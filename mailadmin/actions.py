@@ -114,7 +114,9 @@ WORDS = {
     "deploy.practice.requested": _("Practice host asked for"),
     "deploy.probes.failed": _("Probes of a host failed"),
     "deploy.probes.well": _("Probes of a host well again"),
+    "deploy.rollout.cancelled": _("Rollout called off"),
     "deploy.rollout.requested": _("Put live"),
+    "deploy.rollout.stopped": _("Rollout stopped after a failure"),
 }
 
 ICONS = {"accounts": "users", "ca": "certificate", "deploy": "server-2", "core": "settings"}

@@ -243,6 +243,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 
+# Rollouts that one worker process carries out side by side, each in a thread of its own.
+HOSTS_AT_ONCE = int(os.environ.get("MAILADMIN_HOSTS_AT_ONCE") or 8)
+
 # Celery: a message only names a row; the row's lease is the only retry.
 _valkey_socket = DATA_DIR / "run" / "valkey.sock"
 CELERY_BROKER_URL = os.environ.get("MAILADMIN_BROKER_URL") or f"redis+socket://{_valkey_socket}"
