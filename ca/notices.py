@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.cache import cache
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import translation
@@ -24,7 +24,7 @@ from django.utils.translation import ngettext
 
 from ca import ending, lifetimes, wording
 from ca.models import Certificate, Issuer, Notice
-from core import audit, leases, outgoing, roles
+from core import audit, outgoing, roles
 from core.errors import Refusal
 from core.models import Operator
 from core.nudge import nudge
@@ -33,9 +33,6 @@ SEND_NOTICE = "ca.send_notice"
 EVERY = timedelta(hours=12)
 MOST_AT_ONCE = 500
 MOST_NAMED = 100
-# How long a worker may need for one mail: connecting and each answer may take EMAIL_TIMEOUT.
-LEASE_SECONDS = 300
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 # The tick asks every five seconds; a look at a million rows need not be that often.
 LOOK_AGAIN_SECONDS = 600
 _LOOKED = "ca.notices.looked"
@@ -192,19 +189,7 @@ def send(*, notice: Notice, at: datetime) -> None:
     if message is None:
         Notice.objects.filter(pk=notice.pk, fence=notice.fence).delete()
         return
-    try:
-        message.connection = get_connection()
-        message.send()
-    except outgoing.FAILURES as error:
-        leases.release(notice, problem=outgoing.said(error), next_try_at=at + pause(notice.fence))
-    else:
-        leases.release(notice, sent_at=at, next_try_at=None, problem="")
-
-
-def pause(tries: int) -> timedelta:
-    """1, 2, 4, … minutes after the first, second, third failure; at most six hours."""
-    doubled: timedelta = FIRST_PAUSE * 2 ** min(max(tries, 1) - 1, 12)
-    return min(doubled, LONGEST_PAUSE)
+    outgoing.hand_in(notice, message, at=at)
 
 
 def compose(notice: Notice, *, to: Operator, at: datetime) -> EmailMessage | None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from ca import authorities, bulk, due, issuance, keystore, notices, parcels, responders, revocation
 from ca import importing as _importing  # noqa: F401 - it registers how an import is carried out
 from ca.models import Batch, Ceremony, Issuer, Order, Parcel, Responder, RevocationList
-from core import leases
+from core import leases, outgoing
 
 
 @shared_task(name=issuance.SIGN_ORDER, ignore_result=True)
@@ -99,7 +99,7 @@ def collect_notices(_pk: int) -> None:
 def send_notice(pk: int) -> None:
     at = timezone.now()
     notice = leases.claim(
-        notices.due(at), pk, worker=leases.worker_name(), at=at, seconds=notices.LEASE_SECONDS
+        notices.due(at), pk, worker=leases.worker_name(), at=at, seconds=outgoing.LEASE_SECONDS
     )
     if notice is not None:
         notices.send(notice=notice, at=at)

@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 
+from core import leases
+
+# How long a worker may need for one mail: connecting and each answer may take EMAIL_TIMEOUT.
+LEASE_SECONDS = 300
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 # What a mail server that cannot be reached, or that does not take something, raises.
 FAILURES = (smtplib.SMTPException, OSError, ValueError)
 # Of these only the one mail suffers.
@@ -58,6 +64,24 @@ def deliver(messages: Iterable[EmailMessage]) -> dict[str, str]:
     finally:
         connection.close()
     return refused
+
+
+def hand_in(row: leases.Leased, message: EmailMessage, *, at: datetime) -> None:
+    """The mail of a claimed row with `sent_at`, `next_try_at` and `problem`; a server that does not
+    take it is tried again, less and less often."""
+    try:
+        message.connection = get_connection()
+        message.send()
+    except FAILURES as error:
+        leases.release(row, problem=said(error), next_try_at=at + pause(row.fence))
+    else:
+        leases.release(row, sent_at=at, next_try_at=None, problem="")
+
+
+def pause(tries: int) -> timedelta:
+    """1, 2, 4, … minutes after the first, second, third failure; at most six hours."""
+    doubled: timedelta = FIRST_PAUSE * 2 ** min(max(tries, 1) - 1, 12)
+    return min(doubled, LONGEST_PAUSE)
 
 
 def said(error: Exception) -> str:

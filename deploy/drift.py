@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 EVERY = timedelta(minutes=15)
 JUST_NOW = timedelta(seconds=30)
+SILENT = 2 * EVERY
+"""A host that did not answer for so long, which is more than once, is called unreachable."""
 
 
 class Changed(Refusal):
@@ -68,7 +70,7 @@ def due(at: datetime) -> "QuerySet[Host]":
     waiting = Q(looked_at=None) | Q(looked_at__lte=before)
     busy = HostRollout.objects.open().values("host")
     stale = Q(facts_at=None) | Q(facts_at__lte=before)
-    return Host.objects.filter(waiting, stale, state=Host.READY).exclude(pk__in=busy)
+    return Host.objects.ready().filter(waiting, stale).exclude(pk__in=busy)
 
 
 def look_again(
@@ -87,6 +89,9 @@ def look_again(
             look(host, helper, clock=clock)
     except (TransportError, HostError) as error:
         log.warning("facts of %s: %s", host, error)
+        silent = host.facts_at is None or host.facts_at <= clock() - SILENT
+        if silent and isinstance(error, TransportError):
+            helpers.note_unreachable(host, error)
 
 
 def look(host: Host, helper: Helper, *, clock: Callable[[], datetime]) -> None:

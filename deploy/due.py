@@ -6,8 +6,8 @@ from django.db.models import QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from accounts.models import Domain, Erasure
-from deploy import accounts_push, drift, fleet, placement, probing, renewal, usage
-from deploy.models import AccountPush, Host, HostJob, HostRollout
+from deploy import accounts_push, drift, fleet, notices, placement, probing, renewal, usage
+from deploy.models import AccountPush, Host, HostJob, HostNotice, HostRollout
 
 
 def rollouts(at: datetime) -> "QuerySet[HostRollout]":
@@ -47,3 +47,11 @@ def probes(at: datetime) -> "QuerySet[Host]":
 
 def domains(at: datetime) -> "QuerySet[Domain]":
     return placement.due(at)
+
+
+def troubles_to_tell(at: datetime) -> "QuerySet[Host]":
+    return notices.due_to_collect(at)
+
+
+def notices_to_send(at: datetime) -> "QuerySet[HostNotice]":
+    return notices.due(at)

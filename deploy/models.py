@@ -359,11 +359,75 @@ class Probing(models.Model):
     asked_at = models.DateTimeField(null=True, help_text="when a worker began")
     wanted_at = models.DateTimeField(null=True, help_text="somebody wants it at once")
     at = models.DateTimeField(null=True, help_text="of the answers")
+    signed_in_at = models.DateTimeField(
+        null=True, help_text="when a login was last made for it, to sign in and to send"
+    )
     generation = models.PositiveIntegerField(null=True)
     results = models.JSONField(default=list)
 
     def __str__(self) -> str:
         return str(self.host)
+
+
+class Alarm(models.Model):
+    """What people are told by mail of a host, for each kind of trouble (`deploy.notices`).
+
+    `standing`: the things that they were told of and that are not well yet; `told`: thing to moment
+    of the last mail about it.
+    """
+
+    PROBES, RENEWAL, UNREACHABLE = "probes", "renewal", "unreachable"
+    KINDS = [
+        (PROBES, _("Probes fail")),
+        (RENEWAL, _("Renewal fails")),
+        (UNREACHABLE, _("Not reachable")),
+    ]
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="alarms")
+    kind = models.CharField(max_length=12, choices=KINDS)
+    standing = models.JSONField(default=list)
+    told = models.JSONField(default=dict)
+    is_open = models.BooleanField(default=False, help_text="told of, and not yet told to be well")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["host", "kind"], name="one_alarm_a_host_and_kind")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.kind}"
+
+
+class HostNoticeQuerySet(models.QuerySet["HostNotice"]):
+    def due(self, at: datetime) -> "HostNoticeQuerySet":
+        return self.filter(sent_at=None, next_try_at__lte=at).filter(unheld(at))
+
+
+class HostNotice(Leased):
+    """One mail to one operator. `alarms`: {"alarm": pk, "things": [...], "well": bool} each."""
+
+    operator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    alarms = models.JSONField(default=list)
+    made_at = models.DateTimeField(db_index=True)
+    next_try_at = models.DateTimeField(null=True, db_index=True)
+    sent_at = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=400, blank=True, help_text="the mail server's answer")
+
+    objects = HostNoticeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="host_notice_sent_or_to_be_tried",
+                condition=Q(sent_at__isnull=False, next_try_at=None)
+                | Q(sent_at=None, next_try_at__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
 
 
 class DriftedFile(models.Model):

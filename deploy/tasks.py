@@ -3,11 +3,13 @@
 from celery import shared_task
 from django.utils import timezone
 
+from core import leases, outgoing
 from deploy import (
     abreast,
     accounts_push,
     drift,
     erasing,
+    notices,
     placement,
     probing,
     renewal,
@@ -59,3 +61,19 @@ def place_domain(pk: int) -> None:
 @shared_task(name="deploy.renew_certificate", ignore_result=True)
 def renew_certificate(pk: int) -> None:
     renewal.renew(pk, at=timezone.now())
+
+
+@shared_task(name="deploy.collect_notices", ignore_result=True)
+def collect_notices(_pk: int) -> None:
+    """The host is one of what there is to tell; all of it is collected."""
+    notices.collect(at=timezone.now())
+
+
+@shared_task(name=notices.SEND_NOTICE, ignore_result=True)
+def send_notice(pk: int) -> None:
+    at = timezone.now()
+    notice = leases.claim(
+        notices.due(at), pk, worker=leases.worker_name(), at=at, seconds=outgoing.LEASE_SECONDS
+    )
+    if notice is not None:
+        notices.send(notice=notice, at=at)

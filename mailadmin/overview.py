@@ -17,6 +17,7 @@ from ca import ending, notices, trust
 from ca.models import Certificate
 from ca.wording.renewal import due_reason
 from deploy import drift, probing, renewal, sentences
+from deploy import notices as host_notices
 from deploy.models import AccountPush, Generation, Host, HostRollout, Probing
 
 SOON = timedelta(days=14)
@@ -101,7 +102,7 @@ def authority_needs(hosts: list[Host], at: datetime) -> list[Need]:
         }
         text = _("They end soon, or their authority does. The page says why, and what to do.")
         found.append(Need("warning", title, text, page, _("Look")))
-    problem = notices.problem()
+    problem = notices.problem() or host_notices.problem()
     if problem:
         title = _("Notices by mail cannot be sent")
         found.append(Need("warning", title, problem, page, _("Look")))

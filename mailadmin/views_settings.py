@@ -1,5 +1,6 @@
 """Settings: profile and API tokens. Security and sessions are allauth's pages."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.contrib import messages
@@ -18,6 +19,7 @@ from core.access import address_of, requires
 from core.api_auth import create_token, revoke_token
 from core.models import ApiToken
 from core.signin import keep_language
+from deploy import notices as host_notices
 from mailadmin.forms import ProfileForm, TokenForm
 from mailadmin.profile import change_profile
 
@@ -64,8 +66,24 @@ def mail(request: HttpRequest) -> HttpResponse:
                 _("A test mail to %(address)s is on its way.") % {"address": request.user.email},
             )
         return redirect("mail_settings")
-    context = {"mail": notices.standing(now), "server": outgoing.server()}
+    context = {"mail": mail_standing(now), "server": outgoing.server()}
     return render(request, "mailadmin/settings_mail.html", context)
+
+
+def mail_standing(at: datetime) -> notices.Standing:
+    """Of both kinds of notices: of certificates and of hosts."""
+    of_ends = notices.standing(at)
+    waiting = host_notices.waiting()
+    troubled = next((each for each in waiting if each.problem), None)
+    sent = [each for each in (of_ends.last_sent_at, host_notices.last_sent_at()) if each]
+    found = replace(
+        of_ends,
+        waiting=of_ends.waiting + len(waiting),
+        last_sent_at=max(sent, default=None),
+    )
+    if found.problem or troubled is None:
+        return found
+    return replace(found, problem=troubled.problem, next_try_at=troubled.next_try_at)
 
 
 def visible_tokens(request: HttpRequest) -> "QuerySet[ApiToken]":

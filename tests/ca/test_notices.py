@@ -178,7 +178,7 @@ def test_a_server_that_is_away(leaf, sink, settings) -> None:  # type: ignore[no
     ("tries", "minutes"), [(0, 1), (1, 1), (2, 2), (5, 16), (9, 256), (10, 360), (999, 360)]
 )
 def test_the_pause_doubles_up_to_six_hours(tries: int, minutes: int) -> None:
-    assert notices.pause(tries) == timedelta(minutes=minutes)
+    assert outgoing.pause(tries) == timedelta(minutes=minutes)
 
 
 def test_what_the_server_said_has_no_password_in_it() -> None:
