@@ -5,7 +5,10 @@
     GET  /hosts/mail1.example.test/drift
     GET  /hosts/mail1.example.test/probes
     POST /rollouts  {"hosts": ["mail1.example.test"]}      → 202, the rollout
+    POST /rollouts  {"hosts": […], "first": "mail2.example.test",
+                     "starts_at": "2026-11-25T03:00+08:00"}
     GET  /rollouts/7            every step as it happened; `state` of each host
+    POST /rollouts/7/cancel     hosts that have not begun do not
 
 Refusals are problem details with the same sentences as in the pages.
 """
@@ -16,13 +19,14 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
+from pydantic import AwareDatetime
 
 from core import roles
 from core.access import NotAllowed
 from core.api_auth import Token
 from core.models import Operator
 from core.paging import page_of
-from deploy import changes, drift, rollout, sentences
+from deploy import changes, drift, fleet, rollout, sentences
 from deploy.api_drift import DriftOut, drift_out
 from deploy.api_probing import ProbesOut, probes_out
 from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout, Rollout
@@ -92,6 +96,12 @@ class RolloutIn(Schema):
         max_length=MOST,
         description="`drift_mark` of each host whose changed files may be overwritten",
     )
+    first: str = Field(
+        "", description="goes alone, the others when it is confirmed; else the first of `hosts`"
+    )
+    starts_at: AwareDatetime | None = Field(
+        None, description="nothing begins before; at most two weeks from now"
+    )
 
 
 class StepOut(Schema):
@@ -108,6 +118,7 @@ class HostRolloutOut(Schema):
     state: str
     generation: int
     base: int
+    turn: int = Field(description="a later turn begins when every earlier one is confirmed")
     problem: str
     started_at: datetime | None
     finished_at: datetime | None
@@ -119,6 +130,10 @@ class RolloutOut(Schema):
     id: int
     created_at: datetime
     reason: str
+    starts_at: datetime | None
+    stopped_at: datetime | None = Field(
+        description="since then no further host begins: one failed, or somebody called it off"
+    )
     is_open: bool
     hosts: list[HostRolloutOut]
 
@@ -171,6 +186,8 @@ def rollout_out(row: Rollout) -> RolloutOut:
         id=row.pk,
         created_at=row.created_at,
         reason=row.reason,
+        starts_at=row.starts_at,
+        stopped_at=row.stopped_at,
         is_open=any(each.is_open for each in hosts),
         hosts=[host_rollout_out(each) for each in hosts],
     )
@@ -182,6 +199,7 @@ def host_rollout_out(row: HostRollout) -> HostRolloutOut:
         state=row.state,
         generation=row.generation.number,
         base=row.base,
+        turn=row.turn,
         problem=sentences.problem(row.problem, row.problem_detail),
         started_at=row.started_at,
         finished_at=row.finished_at,
@@ -284,6 +302,8 @@ def start_rollout(request: HttpRequest, body: RolloutIn) -> Status[RolloutOut]:
         reason=body.reason,
         to=to,
         overwrite=body.overwrite,
+        first=_host(body.first) if body.first else None,
+        starts_at=body.starts_at,
     )
     return Status(202, rollout_out(made))
 
@@ -291,7 +311,19 @@ def start_rollout(request: HttpRequest, body: RolloutIn) -> Status[RolloutOut]:
 @router.get("/rollouts/{pk}", auth=READ)
 def get_rollout(request: HttpRequest, pk: int) -> RolloutOut:
     _actor(request, "deploy.view")
+    return rollout_out(_rollout(pk))
+
+
+@router.post("/rollouts/{pk}/cancel", auth=WRITE)
+def cancel_rollout(request: HttpRequest, pk: int) -> RolloutOut:
+    """Hosts that have not begun do not; those on their way finish."""
+    operator = _actor(request, "deploy.rollout")
+    fleet.cancel(rollout=_rollout(pk), by=operator, at=timezone.now())
+    return rollout_out(_rollout(pk))
+
+
+def _rollout(pk: int) -> Rollout:
     row = Rollout.objects.filter(pk=pk).first()
     if row is None:
         raise Http404
-    return rollout_out(row)
+    return row

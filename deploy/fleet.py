@@ -54,6 +54,14 @@ class Begun(Refusal):
         )
 
 
+class NotAmongThem(Refusal):
+    def __init__(self, host: Host) -> None:
+        super().__init__(
+            _("%(host)s cannot go first: it is not among the hosts to put live.")
+            % {"host": host.fqdn}
+        )
+
+
 def check_start(starts_at: datetime, *, at: datetime) -> None:
     """Raises Past or TooFar."""
     if starts_at <= at:

@@ -203,10 +203,13 @@ def request(
     `first` (else the first of `hosts`) goes alone; the others begin when it is confirmed.
     `starts_at`: nothing begins before. `overwrite`: of each host on which files were changed, the
     mark of what somebody has seen there (`reported().drift_mark`). Raises NotReady, Objected,
-    UnderWay, NothingToDo, NotKept, Drifted, and fleet.Past and TooFar; nothing is stored then.
+    UnderWay, NothingToDo, NotKept, Drifted, and fleet.Past, TooFar, NotAmongThem; nothing is
+    stored then.
     """
     if starts_at is not None:
         fleet.check_start(starts_at, at=at)
+    if first is not None and first not in hosts:
+        raise fleet.NotAmongThem(first)
     previews = [_checked(host, to, even_if_same, overwrite, only_certificate) for host in hosts]
     if first is not None:
         previews.sort(key=lambda view: view.host.pk != first.pk)

@@ -116,6 +116,8 @@ def outcome(rollout: Rollout) -> dict[str, Any]:
     return {
         "confirmed": all(each["state"] == HostRollout.CONFIRMED for each in made["hosts"]),
         "rollout": made["id"],
+        "starts_at": made["starts_at"],
+        "stopped_at": made["stopped_at"],
         "hosts": made["hosts"],
     }
 
@@ -132,7 +134,7 @@ def ending(row: HostRollout) -> Iterator[str]:
 def problem_of(row: HostRollout) -> str:
     parts = (
         sentences.problem(row.problem, row.problem_detail),
-        str(sentences.WHAT_NEXT.get(row.state, "")),
+        sentences.what_next(row.state, row.problem),
     )
     return " ".join(part for part in parts if part)
 

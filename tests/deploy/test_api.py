@@ -22,6 +22,7 @@ CALLS = [
     ("get", f"/hosts/{NAME}/drift", READ),
     ("post", "/rollouts", WRITE),
     ("get", "/rollouts/1", READ),
+    ("post", "/rollouts/1/cancel", WRITE),
 ]
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -188,6 +189,45 @@ def test_of_several_hosts_one_goes_first_and_each_one_once(terminal: Terminal) -
     shown = terminal.run(*argv)
     assert f"{NAME}:\n" in shown.out
     assert shown.out.count("… Waiting for the server") == 1
+
+
+def test_which_one_goes_first_is_said(terminal: Terminal) -> None:
+    argv = ("deploy", NAME, OTHER, "--first", OTHER, "--yes", "--overwrite", "--wait", "1")
+    answer = terminal.run(*argv, "--json")
+    seen = [(each["host"], each["state"], each["turn"]) for each in answer.json["hosts"]]
+    assert seen == [(OTHER, "staging", 0), (NAME, "planned", 1)]
+    refused(terminal)
+    assert OTHER in terminal.refuses("not_among_them", *DEPLOY, "--first", OTHER)
+
+
+def test_a_plan_for_several_hosts(terminal: Terminal) -> None:
+    plans = terminal.does("plan", NAME, OTHER)["hosts"]
+    assert [each["host"] for each in plans] == [NAME, OTHER]
+    assert f"./run manage deploy {NAME} {OTHER}" in terminal.run("plan", NAME, OTHER).out
+
+
+def test_at_a_time_it_is_planned_and_not_waited_for(terminal: Terminal) -> None:
+    later = (datetime.now(UTC) + timedelta(hours=3)).isoformat(timespec="minutes")
+    planned = terminal.does(*DEPLOY, "--at", later)
+    assert planned["confirmed"] is False and planned["hosts"][0]["state"] == "planned"
+    assert datetime.fromisoformat(planned["starts_at"]) == datetime.fromisoformat(later)
+    refused(terminal)
+    assert f"is planned for {later}" in terminal.run(*DEPLOY, "--at", later).out
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("tonight", "time_unreadable"),
+        ("2099-01-01T03:00", "time_without_zone"),
+        ("2020-01-01T03:00Z", "past"),
+        ("2099-01-01T03:00+08:00", "too_far"),
+    ],
+)
+def test_a_time_that_makes_no_sense_is_refused(terminal: Terminal, text, code) -> None:
+    before = rollouts(terminal)
+    terminal.refuses(code, *DEPLOY, "--at", text)
+    assert rollouts(terminal) == before
 
 
 def test_an_interrupted_command_says_that_it_goes_on(terminal: Terminal) -> None:

@@ -1,7 +1,7 @@
 """Many hosts in one rollout: who begins when, what a failure stops, and what survives a death."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -13,6 +13,7 @@ from deploy.models import Generation, Host, HostRollout, Rollout
 from deploy.transport import Unreachable
 from mailadmin.tick import tick
 from tests.deploy.conftest import FACTS, HOST_KEY, ScriptedHelper, current, refusal
+from tests.deploy.test_api import call
 from tests.deploy.test_carriage import Clock, after, carry, to_switch, tools
 
 pytestmark = pytest.mark.django_db
@@ -458,3 +459,54 @@ def test_refusals_have_sentences() -> None:
     for made in (fleet.Past(), fleet.TooFar(), fleet.Begun()):
         assert isinstance(made, Refusal)
         assert made.sentence.endswith(".")
+
+
+# By the API
+
+
+def names(hosts: list[Host]) -> list[str]:
+    return [host.fqdn for host in hosts]
+
+
+def test_by_the_api_one_is_chosen_to_go_first_at_a_time(hosts, owner, now) -> None:
+    tonight = now + timedelta(hours=5)
+    body = {"hosts": names(hosts), "first": hosts[1].fqdn, "starts_at": tonight.isoformat()}
+    answer = call(owner, "deploy:write", "post", "/rollouts", body)
+    assert answer.status_code == 202
+    made = answer.json()
+    assert datetime.fromisoformat(made["starts_at"]) - tonight < timedelta(seconds=1)
+    assert made["stopped_at"] is None
+    seen = [(each["host"], each["turn"]) for each in made["hosts"]]
+    assert seen[0] == (hosts[1].fqdn, 0)
+    assert {turn for _name, turn in seen[1:]} == {1}
+
+
+def test_the_api_calls_it_off_once(hosts, owner, now) -> None:
+    body = {"hosts": names(hosts), "starts_at": (now + timedelta(hours=5)).isoformat()}
+    made = call(owner, "deploy:write", "post", "/rollouts", body).json()
+    answer = call(owner, "deploy:write", "post", f"/rollouts/{made['id']}/cancel").json()
+    assert (answer["is_open"], bool(answer["stopped_at"])) == (False, True)
+    assert "called it off" in answer["hosts"][0]["problem"]
+    again = call(owner, "deploy:write", "post", f"/rollouts/{made['id']}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "Begun")
+    assert call(owner, "deploy:write", "post", "/rollouts/999/cancel").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"starts_at": "2020-01-01T03:00:00Z"}, 422),
+        ({"starts_at": "2099-01-01T03:00:00"}, 422),
+        ({"first": "nobody.example.test"}, 404),
+    ],
+)
+def test_what_the_api_refuses(hosts, owner, more, status) -> None:
+    body = {"hosts": names(hosts), **more}
+    assert call(owner, "deploy:write", "post", "/rollouts", body).status_code == status
+    assert not Rollout.objects.exists()
+
+
+def test_one_that_is_not_among_them_cannot_go_first(hosts, owner) -> None:
+    body = {"hosts": names(hosts[:2]), "first": hosts[3].fqdn}
+    answer = call(owner, "deploy:write", "post", "/rollouts", body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "NotAmongThem")

@@ -114,6 +114,7 @@ CALLS = {
     "PATCH /profiles/{slug}": "ca.manage",
     "POST /rollouts": "deploy.rollout",
     "GET /rollouts/{pk}": "deploy.view",
+    "POST /rollouts/{pk}/cancel": "deploy.rollout",
 }
 # Here the certificate itself says which permission it takes, so it is looked for first.
 OBJECT_FIRST = {

@@ -1,4 +1,4 @@
-"""`manage.py plan`: what putting a mail host live would do."""
+"""`manage.py plan`: what putting mail hosts live would do."""
 
 from __future__ import annotations
 
@@ -14,26 +14,33 @@ from deploy.management.shown import plan_lines
 
 
 class Command(DeployCommand):
-    help = """Show what putting a mail host live would do, and change nothing.
+    help = """Show what putting mail hosts live would do, and change nothing.
+
+With --json one object for one host, and for several {"hosts": [one each]}.
 
   ./run manage plan mail1.example.test --diff
+  ./run manage plan mail1.example.test mail2.example.test
   ./run manage plan practice
 """
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("host", metavar="HOST", help="its full name, or: practice")
+        parser.add_argument("hosts", metavar="HOST", nargs="+", help="full names, or: practice")
         parser.add_argument("--diff", action="store_true", help="every line that differs")
 
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        host = host_named(options["host"])
-        if not host.is_ready:
-            raise rollout.NotReady(host)
+        hosts = {host.pk: host for host in map(host_named, options["hosts"])}
+        for host in hosts.values():
+            if not host.is_ready:
+                raise rollout.NotReady(host)
         self.diff = options["diff"]
-        self.preview = rollout.preview(host)
-        return api.plan_out(self.preview).model_dump(mode="json")
+        self.previews = [rollout.preview(host) for host in hosts.values()]
+        plans = [api.plan_out(each).model_dump(mode="json") for each in self.previews]
+        return plans[0] if len(plans) == 1 else {"hosts": plans}
 
     def said(self, result: Mapping[str, Any]) -> Iterator[str]:
-        yield from plan_lines(self.preview, diff=self.diff)
-        if self.preview.may_go:
-            command = f"./run manage deploy {self.preview.host.fqdn}"
+        for preview in self.previews:
+            yield from plan_lines(preview, diff=self.diff)
+        going = [each.host.fqdn for each in self.previews if each.may_go]
+        if going:
+            command = f"./run manage deploy {' '.join(going)}"
             yield _("Put it live: %(command)s") % {"command": command}
