@@ -1,6 +1,6 @@
 """What of a file changed on a host can become own lines of the console's: pure.
 
-    adopted = dovecot(deployed, found)      # texts; `sendmail` for sendmail.mc
+    adopted = dovecot(deployed, found)      # texts; `postfix` for main.cf, `sendmail` for its .mc
     adopted.text                            # to put behind the own lines there are
     adopted.by_hand                         # what that cannot say, and why
 
@@ -12,10 +12,12 @@ into the middle:
 | `removed` | a line that is gone |
 | `unnamed` | inside a section without a name, which written again would be a second one |
 | `twice` | a line that would stand beside the console's instead of replacing it |
+| `console` | a setting that own lines may not have |
 | `place` | a rule or a mailer, whose place among the others matters |
 
 Dovecot: https://doc.dovecot.org/2.3/configuration_manual/config_file/ (a later setting wins,
-sections of the same name are one).  Sendmail: cf/README (a later `define` wins).
+sections of the same name are one).  Sendmail: cf/README (a later `define` wins).  Postfix:
+postconf(5).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Reason = Literal["removed", "unnamed", "twice", "place"]
+from deploy.render import CannotRender, lines
+
+Reason = Literal["removed", "unnamed", "twice", "console", "place"]
 Entry = tuple[tuple[str, ...], str]
 """Where a line stands (the sections around it, outermost first), and the line."""
 
@@ -104,6 +108,49 @@ def _nested(entries: Iterable[Entry]) -> str:
         body = "".join(f"  {line}\n" for line in _nested(within).splitlines())
         lines.append(f"{section} {{\n{body}}}\n")
     return "".join(lines)
+
+
+# --- Postfix ------------------------------------------------------------------------------------
+
+
+def postfix(deployed: str, found: str) -> Adopted:
+    """Settings of `main.cf` that are new or different; of one that is there twice, the last."""
+    before, after = (_of_postfix(text) for text in (deployed, found))
+    added, by_hand = [], []
+    for name, value in after.items():
+        if before.get(name) == value:
+            continue
+        line = f"{name} = {value}".rstrip()
+        try:
+            lines.postfix_snippet(line)
+        except CannotRender:
+            by_hand.append(ByHand("console", line))
+        else:
+            added.append(line + "\n")
+    by_hand += [
+        ByHand("removed", f"{name} = {value}".rstrip())
+        for name, value in before.items()
+        if name not in after
+    ]
+    return Adopted("".join(added), tuple(by_hand))
+
+
+def _of_postfix(text: str) -> dict[str, str]:
+    settings = lines.postfix_settings(text)
+    return {name: _SPACES.sub(" ", value) for _number, name, value in settings}
+
+
+def postfix_without(text: str, other: str) -> str:
+    """`text` without the settings that `other` sets too, and without the lines they go on with."""
+    theirs = {name for _number, name, _value in lines.postfix_settings(other)}
+    begins = {number: name for number, name, _value in lines.postfix_settings(text)}
+    kept, dropping = [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        dropping = begins.get(number) in theirs if number in begins else dropping
+        is_text = bool(line.strip()) and not line.lstrip().startswith("#")
+        if not (dropping and is_text):
+            kept.append(line + "\n")
+    return "".join(kept)
 
 
 # --- Sendmail -----------------------------------------------------------------------------------

@@ -46,6 +46,8 @@ class HostOut(Schema):
     state: str
     problem: str
     practice: bool
+    mta: str = Field(description="sendmail or postfix")
+    family: str = Field(description="of systems: debian or fedora")
     generation: int | None = Field(description="the live one; null before the first rollout")
     pending: list[str] = Field(description="what is not live yet, in sentences")
     drift: list[str] = Field(description="managed files that were changed on the host itself")
@@ -167,6 +169,8 @@ def host_out(row: Host, live: Generation | None) -> HostOut:
         state=row.state,
         problem=sentences.problem(row.problem, row.problem_detail),
         practice=row.practice,
+        mta=row.mta,
+        family=row.family,
         generation=live.number if live else None,
         pending=list(pending.sentences) if pending else [],
         drift=list(row.reported().drift),

@@ -15,18 +15,27 @@ from django.utils.translation import gettext_lazy as _
 from deploy import adoption
 from deploy import plan as planning
 from deploy.adoption import Adopted
-from deploy.bundle import DOVECOT_23, DOVECOT_24, SENDMAIL_MC
+from deploy.bundle import DOVECOT_23, DOVECOT_24, POSTFIX_MAIN, POSTFIX_MASTER, SENDMAIL_MC
 from deploy.hostctl import paths
 from deploy.models import DriftedFile, Generation, Host
 from deploy.render.values import GENERATION
 
-SERVICES = {"sendmail": "snippet_sendmail", "dovecot": "snippet_dovecot"}
+SERVICES = {name: f"snippet_{name}" for name in ("sendmail", "postfix", "dovecot")}
+_SPLITS = {
+    "sendmail": adoption.sendmail,
+    "postfix": adoption.postfix,
+    "dovecot": adoption.dovecot,
+}
 _DOVECOT_OF = {"2.3": DOVECOT_23, "2.4": DOVECOT_24}
 
 WHY_NOT: dict[str, str | Promise] = {
     "made": _(
         "sendmail.cf is made of sendmail.mc, and its lines cannot be turned back into m4. Take "
         "what you want to keep from the difference and write it into the own lines by hand."
+    ),
+    "services": _(
+        "master.cf says which ports there are and what holds on them, and has no own lines. "
+        "Settings of your own go into main.cf; milters and further checks can be set there."
     ),
     "certificate": _(
         "Certificates and keys come from the console: overwrite it, or ask for a new certificate."
@@ -48,6 +57,7 @@ REASONS: dict[str, str | Promise] = {
     "removed": _("taken out there; own lines can only add or override"),
     "unnamed": _("inside a section without a name; written again it would be a second one"),
     "twice": _("would be added beside the console's line instead of replacing it"),
+    "console": _("a setting of the console's own, which own lines may not have"),
     "place": _("a rule or a mailer, whose place among the others matters"),
 }
 
@@ -97,9 +107,8 @@ def compare(row: DriftedFile, host: Host, live: Generation | None) -> Shown:
     service, why_not = _service(row, name, branch)
     if why_not or row.text is None or deployed is None:
         return Shown(row, diff, "", None, WHY_NOT[why_not or "nothing"])
-    split = adoption.sendmail if service == "sendmail" else adoption.dovecot
     folder = f"{paths.STATE}/generations/{row.generation}"
-    adopted = split(deployed, row.text)
+    adopted = _SPLITS[service](deployed, row.text)
     text = adopted.text.replace(folder, GENERATION)
     return Shown(row, diff, service, Adopted(text, adopted.by_hand))
 
@@ -130,6 +139,10 @@ def _service(row: DriftedFile, name: str, branch: str) -> tuple[str, str]:
     """Whose own lines, or why none."""
     if name == SENDMAIL_MC:
         return "sendmail", ""
+    if name == POSTFIX_MAIN:
+        return "postfix", ""
+    if name == POSTFIX_MASTER:
+        return "", "services"
     if name in _DOVECOT_OF.values():
         return ("dovecot", "") if name == _DOVECOT_OF.get(branch) else ("", "not_read")
     if name == paths.BUILT_CF:
@@ -147,6 +160,8 @@ def proposed(files: Iterable[Shown], host: Host) -> dict[str, str]:
             continue
         field = SERVICES[file.service]
         before = found[field].rstrip("\n")
+        if file.service == "postfix":  # which would complain about a setting that is there twice
+            before = adoption.postfix_without(before, file.adopted.text).rstrip("\n")
         if file.service == "sendmail" and "LOCAL_" in before:
             before += "\ndivert(-1)"  # back from the part of the cf where the own lines ended
         found[field] = f"{before}\n{file.adopted.text}" if before else file.adopted.text

@@ -2,10 +2,12 @@
 to put the difference live.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from core import audit
 from core.errors import Refusal
@@ -21,6 +23,12 @@ class CannotBeSaid(Refusal):
     def __init__(self, sentence: object, field: str = "") -> None:
         super().__init__(sentence)
         self.field = field
+
+
+class SameMta(Refusal):
+    """There is nothing to follow."""
+
+    status = 409
 
 
 def change_settings(
@@ -41,26 +49,36 @@ def change_settings(
     )
 
 
+_CHECKS = {
+    "snippet_sendmail": lines.sendmail_snippet,
+    "snippet_postfix": lines.postfix_snippet,
+    "snippet_dovecot": lines.dovecot_snippet,
+}
+
+
 def change_snippets(
-    *, host: Host, sendmail: str, dovecot: str, by: Operator | None, at: datetime
+    *, host: Host, texts: Mapping[str, str], by: Operator | None, at: datetime
 ) -> None:
-    """Lines of the owner's own, appended to what is rendered. They are root in all but name."""
-    sendmail, dovecot = _unix(sendmail), _unix(dovecot)
-    for field, text, check in (
-        ("snippet_sendmail", sendmail, lines.sendmail_snippet),
-        ("snippet_dovecot", dovecot, lines.dovecot_snippet),
-    ):
+    """Lines of the owner's own, appended to what is rendered. They are root in all but name.
+
+    `texts` by the field's name, `{"snippet_dovecot": …}`; a field that is not there stays as it is.
+    """
+    wanted = {field: _unix(text) for field, text in texts.items()}
+    for field, text in wanted.items():
         try:
-            check(text)
+            _CHECKS[field](text)
         except CannotRender as error:
             raise CannotBeSaid(sentences.cannot_render(error), field) from None
-    _change(
-        host,
-        "deploy.host.snippets_changed",
-        {"snippet_sendmail": sendmail, "snippet_dovecot": dovecot},
-        by,
-        at,
-    )
+    _change(host, "deploy.host.snippets_changed", wanted, by, at)
+
+
+def follow_mta(*, host: Host, by: Operator | None, at: datetime) -> None:
+    """Go on with the mail server that the host says it has; its own lines are kept apart."""
+    reported = host.reported()
+    if not reported.mta or reported.mta == host.mta:
+        raise SameMta(_("The server runs what it is set up for."))
+    fields = {"mta": reported.mta, "family": reported.family}
+    _change(host, "deploy.host.mta_changed", fields, by, at)
 
 
 def _unix(text: str) -> str:

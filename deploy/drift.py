@@ -245,7 +245,7 @@ def leave(*, host: Host, path: str, mark: str, by: Operator, at: datetime) -> Dr
 
 
 def take_over(
-    *, host: Host, mark: str, sendmail: str, dovecot: str, by: Operator, at: datetime
+    *, host: Host, mark: str, texts: Mapping[str, str], by: Operator, at: datetime
 ) -> None:
     """The own lines as they were looked through; the next rollout has them.
 
@@ -257,7 +257,7 @@ def take_over(
     if known.drift_mark != mark:
         raise Changed(host)
     with transaction.atomic():
-        configure.change_snippets(host=host, sendmail=sendmail, dovecot=dovecot, by=by, at=at)
+        configure.change_snippets(host=host, texts=texts, by=by, at=at)
         taken, live = [], live_generation(host)
         for row in DriftedFile.objects.select_for_update().filter(host=host):
             if comparing.compare(row, host, live).adopted is not None:

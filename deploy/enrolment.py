@@ -170,7 +170,7 @@ def check(
                 at=clock(),
                 action="deploy.host.ready",
                 subject=host.fqdn,
-                detail={"sendmail": reported.get("sendmail"), "dovecot": reported.get("dovecot")},
+                detail={host.mta: reported.get(host.mta), "dovecot": reported.get("dovecot")},
             )
     placement.place_all(at=clock())
     return Outcome()

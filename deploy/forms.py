@@ -91,19 +91,31 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class SnippetsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Only for the mail server that the host has."""
+
     class Meta:
         model = Host
-        fields = ["snippet_sendmail", "snippet_dovecot"]
+        fields = ["snippet_sendmail", "snippet_postfix", "snippet_dovecot"]
         widgets = {
             name: forms.Textarea(
                 attrs={"rows": 8, "class": "mono", "spellcheck": "false", "autocapitalize": "none"}
             )
-            for name in ("snippet_sendmail", "snippet_dovecot")
+            for name in ("snippet_sendmail", "snippet_postfix", "snippet_dovecot")
         }
         help_texts = {
             "snippet_sendmail": _("m4, as in sendmail.mc; put behind the console's own lines."),
+            "snippet_postfix": _(
+                "As in main.cf; put behind the console's own lines. A setting of the console's "
+                "that you set here is replaced."
+            ),
             "snippet_dovecot": _("As in dovecot.conf; put behind the console's own lines."),
         }
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        for mta, _name in Host.MTAS:
+            if mta != self.instance.mta:
+                del self.fields[f"snippet_{mta}"]
 
 
 class CertificateForm(forms.Form):

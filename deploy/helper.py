@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from core import seal
-from deploy.models import Host
+from deploy.models import Generation, Host
+from deploy.render.values import Facts
 from deploy.transport import (
     Broken,
     Connection,
@@ -187,9 +188,24 @@ class Helper:
 def note_reached(host: Host, facts: Event, *, at: datetime) -> None:
     """Remember what a host said about itself."""
     Host.objects.filter(pk=host.pk).update(
-        facts=dict(facts), facts_at=at, problem="", problem_detail="", state=Host.READY
+        facts=dict(facts),
+        facts_at=at,
+        problem="",
+        problem_detail="",
+        state=Host.READY,
+        **_what_it_is(host, Facts.from_report(facts)),
     )
     host.refresh_from_db()
+
+
+def _what_it_is(host: Host, said: Facts) -> dict[str, str]:
+    """Its mail server and family, as long as nothing of the console's has been live there: after
+    that somebody has to say that another is meant (`configure.follow_mta`)."""
+    if not said.mta or (said.mta, said.family) == (host.mta, host.family):
+        return {}
+    if Generation.objects.filter(host=host).exclude(live_at=None).exists():
+        return {}
+    return {"mta": said.mta, "family": said.family}
 
 
 def code_of(error: TransportError) -> str:

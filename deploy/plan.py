@@ -66,6 +66,7 @@ SERVICES_OF: Final[Mapping[str, tuple[Service, ...]]] = {
 }
 NAMES: Final[Mapping[str, str]] = {"sendmail": "Sendmail", "postfix": "Postfix"}
 OLDEST_POSTFIX: Final = (3, 7)
+DOVECOT: Final[Service] = "dovecot"
 MTAS: Final[tuple[Service, ...]] = ("sendmail", "postfix")
 _ONLY_FOR_BRANCH: Final[Mapping[str, str]] = {
     DOVECOT_23: "2.3",
@@ -249,7 +250,7 @@ def describe(live: Snapshot | None, wanted: Snapshot) -> tuple[Change, ...]:
         before, after = _shown(live.host, name), _shown(wanted.host, name)
         if before != after:
             found.append(SettingChanged(name, before, after))
-    for service in (*MTAS, "dovecot"):
+    for service in (*MTAS, DOVECOT):
         if getattr(live.host, f"snippet_{service}") != getattr(wanted.host, f"snippet_{service}"):
             found.append(SnippetChanged(service))
     return tuple(found)
@@ -257,6 +258,8 @@ def describe(live: Snapshot | None, wanted: Snapshot) -> tuple[Change, ...]:
 
 def _shown(host: HostConfig, name: str) -> str:
     value = getattr(host, name)
+    if name == "mta":
+        return NAMES[value]
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -326,14 +329,13 @@ def _needs(name: str) -> Action:
 def _of_drift(path: str, branch: str) -> Iterator[tuple[Service, Action]]:
     """What a daemon may have read of a file that was changed there is taken out of it again."""
     if path == paths.CURRENT:  # all of it may be different
-        for service in (*MTAS, "dovecot"):
-            yield service, "reload"  # type: ignore[misc]
+        yield from ((service, "reload") for service in (*MTAS, DOVECOT))
         return
     name = paths.WELL_KNOWN.get(path, "/".join(path.split("/")[-2:]))
     if _ONLY_FOR_BRANCH.get(name, branch) != branch:
         return
     readers = paths.READ_BY.get(name, ())
-    for service in (*MTAS, "dovecot"):
+    for service in (*MTAS, DOVECOT):
         if service in readers:
             yield service, _needs(name)  # type: ignore[misc]
 
@@ -362,15 +364,21 @@ def _probes(wanted: Bundle) -> tuple[Probe, ...]:
     )
 
 
-def _objections(facts: Facts, wanted: Bundle) -> tuple[Objection, ...]:
+def objections_to(facts: Facts, mta: Service) -> list[Objection]:
+    """What on the host itself stands in the way of a configuration for this MTA."""
     found = []
-    if not facts.fqdn_ok:
+    if not facts.fqdn_ok and mta == "sendmail":
         found.append(Objection("fqdn"))
-    found += _objections_to_mta(facts, mta_of(wanted))
+    found += _objections_to_mta(facts, mta)
     if not facts.dovecot_version:
         found.append(Objection("no_dovecot"))
     elif not facts.dovecot_branch:
         found.append(Objection("dovecot_version", facts.dovecot_version))
+    return found
+
+
+def _objections(facts: Facts, wanted: Bundle) -> tuple[Objection, ...]:
+    found = objections_to(facts, mta_of(wanted))
     if not wanted.fingerprint_sha256:
         found.append(Objection("no_certificate"))
     return tuple(found)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from deploy import states
+from deploy.plan import NAMES
 from deploy.practice import wording
 from deploy.render import CannotRender
 
@@ -125,6 +126,13 @@ OBJECTIONS: Mapping[str, Text] = {
         "start. Add a line to /etc/hosts there (address, full name, short name), then check again."
     ),
     "no_sendmail": _("Sendmail is not installed on the server."),
+    "no_postfix": _("Postfix is not installed on the server."),
+    "postfix_version": _("Postfix %(detail)s is too old: 3.7 and later are supported."),
+    "wrong_mta": _(
+        "%(detail)s is installed on the server now, but it is set up here for another mail server. "
+        "Say on the server's page that it runs %(detail)s, or install the other one there and "
+        "check the connection."
+    ),
     "no_dovecot": _("Dovecot is not installed on the server."),
     "dovecot_version": _("Dovecot %(detail)s is not supported: 2.3 and 2.4 are."),
     "no_certificate": _("The server has no certificate yet. Ask for one first."),
@@ -167,9 +175,9 @@ WHAT_NEXT: Mapping[str, Text] = {
         "above, then try again."
     ),
     "rollback_failed": _(
-        "Look at the server now: log in there, see which of Sendmail and Dovecot does not run and "
-        "why, and start it. Then check the connection here; the helper finishes going back when it "
-        "is asked the next time."
+        "Look at the server now: log in there, see which of its mail server and Dovecot does not "
+        "run and why, and start it. Then check the connection here; the helper finishes going "
+        "back when it is asked the next time."
     ),
 }
 
@@ -204,6 +212,14 @@ CANNOT_RENDER: Mapping[str, Text] = {
     "refused_setting": _(
         "“%(detail)s” may not be set here: it would write passwords into the log, let suspended "
         "accounts in, hide lines from the check, or must come first."
+    ),
+    "not_a_setting": _("Line %(detail)s is not “name = value”, as a line of main.cf is."),
+    "set_twice": _("“%(detail)s” is set twice."),
+    "refused_postfix": _(
+        "“%(detail)s” may not be set here: the console sets it, or it would write passwords into "
+        "the log, let strangers relay or suspended accounts send, or hide Postfix from the check. "
+        "For more checks on port 25 there are smtpd_client_restrictions, "
+        "smtpd_helo_restrictions and smtpd_sender_restrictions."
     ),
     "too_long": _("At most 64 KB."),
     "control_character": _(
@@ -288,7 +304,7 @@ _REFUSED_FOR: Mapping[str, Text] = {
 }
 
 
-def after_probe_failure(protocol: str, evidence: str) -> str:
+def after_probe_failure(protocol: str, evidence: str, mta: str = "sendmail") -> str:
     """What to do about it."""
     if any(words in evidence for words in _SILENT):
         sentence = gettext(
@@ -314,7 +330,7 @@ def after_probe_failure(protocol: str, evidence: str) -> str:
         sentence = gettext(
             "Look at what was changed on the server itself, then put the configuration live again."
         )
-    service = "Sendmail" if PORTS[protocol].startswith("SMTP") else "Dovecot"
+    service = NAMES[mta] if PORTS[protocol].startswith("SMTP") else "Dovecot"
     return sentence % {"service": service}
 
 

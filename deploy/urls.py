@@ -15,6 +15,7 @@ urlpatterns = [
     path("<int:pk>/", views.host, name="host"),
     path("<int:pk>/progress/", views.host_progress, name="host_progress"),
     path("<int:pk>/settings/", views.settings, name="settings"),
+    path("<int:pk>/mta/", views.follow_mta, name="follow_mta"),
     path("<int:pk>/lines/", views.snippets, name="snippets"),
     path("<int:pk>/certificate/", views.certificate, name="certificate"),
     path("<int:pk>/check/", views_enrol.check, name="check"),

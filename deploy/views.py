@@ -30,6 +30,7 @@ from deploy import (
     sentences,
     snapshot,
 )
+from deploy import plan as planning
 from deploy.forms import CertificateForm, SettingsForm, SnippetsForm, add_refusal
 from deploy.models import Host, HostJob, HostRollout
 from deploy.views_enrol import enrolment_context
@@ -50,7 +51,8 @@ def hosts(request: HttpRequest) -> HttpResponse:
     waiting = {each.host.pk: each for each in changes.pending(h for h in rows if h.is_ready)}
     live = rollout.live_numbers(rows)
     changed = drift.unsettled_on(rows)
-    failed = {pk: parts_of(bad) for pk, bad in probing.failing_on(rows).items()}
+    mtas = {row.pk: row.mta for row in rows}
+    failed = {pk: parts_of(bad, mtas[pk]) for pk, bad in probing.failing_on(rows).items()}
     context = {
         "rows": [
             (
@@ -105,6 +107,7 @@ def host_context(row: Host) -> dict[str, Any]:
         "renewal_trouble": renewal.trouble(row, now),
         "drift": drift.unsettled(row),
         "reported": row.reported(),
+        "mta": mta_context(row),
         "problem": sentences.problem(row.problem, row.problem_detail),
         "warnings": warnings_of(row),
         "open_job": open_job,
@@ -126,6 +129,19 @@ def host_context(row: Host) -> dict[str, Any]:
     }
 
 
+def mta_context(row: Host) -> dict[str, object]:
+    """The mail server's name, version and state; `other` is the one that is there instead."""
+    reported = row.reported()
+    other = reported.mta if reported.mta and reported.mta != row.mta else ""
+    postfix = row.mta == Host.POSTFIX
+    return {
+        "name": row.get_mta_display(),
+        "version": reported.postfix_version if postfix else reported.sendmail_version,
+        "running": reported.postfix_running if postfix else reported.sendmail_running,
+        "other": planning.NAMES.get(other, ""),
+    }
+
+
 def warnings_of(row: Host) -> list[str]:
     """What the last report says that would stand in the way."""
     reported = row.reported()
@@ -134,19 +150,13 @@ def warnings_of(row: Host) -> list[str]:
         found.append(sentences.problem("domain_is_host", row.fqdn))
     if not row.facts:
         return found
-    if not reported.fqdn_ok:
-        found.append(sentences.problem("fqdn"))
-    elif row.facts.get("hostname") and row.facts["hostname"] != row.fqdn:
+    if reported.fqdn_ok and row.facts.get("hostname") and row.facts["hostname"] != row.fqdn:
         found.append(
             _("The server calls itself %(own)s, here it is %(here)s.")
             % {"own": row.facts["hostname"], "here": row.fqdn}
         )
-    if not reported.sendmail_version:
-        found.append(sentences.problem("no_sendmail"))
-    if not reported.dovecot_version:
-        found.append(sentences.problem("no_dovecot"))
-    elif not reported.dovecot_branch:
-        found.append(sentences.problem("dovecot_version", reported.dovecot_version))
+    for objection in planning.objections_to(reported, row.mta):
+        found.append(sentences.problem(objection.code, objection.value))
     return found
 
 
@@ -178,8 +188,7 @@ def snippets(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             configure.change_snippets(
                 host=row,
-                sendmail=form.cleaned_data["snippet_sendmail"],
-                dovecot=form.cleaned_data["snippet_dovecot"],
+                texts=form.cleaned_data,
                 by=request.user,
                 at=timezone.now(),
             )
@@ -212,6 +221,20 @@ def certificate(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("deploy:host", pk)
     context = {"form": form, "host": row, "issuers": issuers}
     return render(request, "deploy/certificate.html", context)
+
+
+@require_POST
+@requires("deploy.manage")
+def follow_mta(request: HttpRequest, pk: int) -> HttpResponse:
+    """The host runs another mail server than it was set up for: go on with that one."""
+    row = found(pk)
+    try:
+        configure.follow_mta(host=row, by=request.user, at=timezone.now())
+    except Refusal as refusal:
+        messages.error(request, refusal.sentence)
+    else:
+        messages.success(request, _("Saved. Put it live when you are ready."))
+    return redirect("deploy:host", pk)
 
 
 @require_POST

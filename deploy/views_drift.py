@@ -127,8 +127,7 @@ def take_over(request: HttpRequest, pk: int) -> HttpResponse:
             drift.take_over(
                 host=row,
                 mark=request.POST.get("mark", ""),
-                sendmail=form.cleaned_data["snippet_sendmail"],
-                dovecot=form.cleaned_data["snippet_dovecot"],
+                texts=form.cleaned_data,
                 by=request.user,
                 at=timezone.now(),
             )

@@ -34,14 +34,16 @@ class Part:
         return self.answer.protocol
 
 
-def parts_of(answers: Iterable[probing.Answer]) -> list[Part]:
+def parts_of(answers: Iterable[probing.Answer], mta: str) -> list[Part]:
     return [
         Part(
             answer=each,
             what=str(sentences.KINDS.get(each.kind, each.kind))
             if each.ok
             else sentences.probe_failure(each.kind, each.protocol, each.evidence),
-            next="" if each.ok else sentences.after_probe_failure(each.protocol, each.evidence),
+            next=""
+            if each.ok
+            else sentences.after_probe_failure(each.protocol, each.evidence, mta),
         )
         for each in answers
     ]
@@ -49,7 +51,7 @@ def parts_of(answers: Iterable[probing.Answer]) -> list[Part]:
 
 def probing_context(host: Host, at: datetime) -> dict[str, Any]:
     row = probing.row_of(host)
-    parts = parts_of(probing.answers(row))
+    parts = parts_of(probing.answers(row), host.mta)
     passed = [part for part in parts if part.answer.ok]
     ends = probing.ends(row)
     return {

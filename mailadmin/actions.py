@@ -107,6 +107,7 @@ WORDS = {
     "deploy.host.added": _("Host added"),
     "deploy.host.changed": _("Host settings changed"),
     "deploy.host.key_pinned": _("Host key confirmed"),
+    "deploy.host.mta_changed": _("Host's mail server changed"),
     "deploy.host.ready": _("Host ready"),
     "deploy.host.removed": _("Host removed"),
     "deploy.host.snippets_changed": _("Own lines of a host changed"),

@@ -185,7 +185,7 @@ def probe_needs(hosts: list[Host], at: datetime) -> list[Need]:
 
 def failing_need(host: Host, bad: list[probing.Answer]) -> Need:
     first = sentences.probe_failure(bad[0].kind, bad[0].protocol, bad[0].evidence)
-    text = sentences.after_probe_failure(bad[0].protocol, bad[0].evidence)
+    text = sentences.after_probe_failure(bad[0].protocol, bad[0].evidence, host.mta)
     if len(bad) > 1:
         more = len(bad) - 1
         text += " " + ngettext("%(n)d more probe fails.", "%(n)d more probes fail.", more) % {

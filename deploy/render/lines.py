@@ -171,8 +171,9 @@ def postfix_setting(name: str, *values: str) -> str:
 def postfix_settings(text: str) -> Iterator[tuple[int, str, str]]:
     """(line number, name, value) of each logical line of a `main.cf`, as Postfix reads it.
 
-    A line without an equals sign has the whole of itself as its name, and so does one that goes on
-    with nothing: Postfix would not start with the one, and would add the other to what is before.
+    A line without an equals sign has no name: Postfix would not start with it. One that goes on
+    though nothing is before it keeps the white space in its name: in a file of ours it would become
+    a part of what is before.
     """
     begun: tuple[int, str] | None = None
     for number, line in enumerate(text.splitlines(), 1):
@@ -190,7 +191,7 @@ def postfix_settings(text: str) -> Iterator[tuple[int, str, str]]:
 
 def _postfix_setting(number: int, line: str) -> tuple[int, str, str]:
     name, equals, value = line.partition("=")
-    return (number, name.rstrip(), value.strip()) if equals else (number, line, "")
+    return number, name.rstrip() if equals else "", value.strip()
 
 
 # --- snippets ---------------------------------------------------------------------------------

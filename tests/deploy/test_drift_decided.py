@@ -237,7 +237,10 @@ def test_own_lines_survive_an_upgrade_of_the_console(deployed, owner, now, monke
     """A release that writes all files differently, and a rollout of it."""
     own = "mail_max_userip_connections = 20\n"
     configure.change_snippets(
-        host=deployed, sendmail="define(`confTO_IDENT', `5s')dnl", dovecot=own, by=owner, at=now
+        host=deployed,
+        texts={"snippet_sendmail": "define(`confTO_IDENT', `5s')dnl", "snippet_dovecot": own},
+        by=owner,
+        at=now,
     )
     written, filled = snapshot.rendered, lines.fill
 

@@ -79,8 +79,7 @@ def test_taken_over_it_survives_every_rollout(edited: Console, signed_in) -> Non
     drift.take_over(
         host=edited.host,
         mark=mark,
-        sendmail=own["snippet_sendmail"],
-        dovecot=own["snippet_dovecot"],
+        texts={name: own[name] for name in ("snippet_sendmail", "snippet_dovecot")},
         by=edited.owner,
         at=now(),
     )

@@ -248,8 +248,7 @@ def test_a_setting_that_dovecot_refuses_is_refused_untouched(live: Console) -> N
     served = live.host.certificate.fingerprint_sha256
     configure.change_snippets(
         host=live.host,
-        sendmail="",
-        dovecot="no_such_setting = yes",
+        texts={"snippet_dovecot": "no_such_setting = yes"},
         by=live.owner,
         at=timezone.now(),
     )

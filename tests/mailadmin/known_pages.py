@@ -103,6 +103,7 @@ PAGES_NEED = {
     "deploy:drift_leave": "deploy.manage",
     "deploy:drift_progress": "deploy.view",
     "deploy:drift_take_over": "deploy.snippets",
+    "deploy:follow_mta": "deploy.manage",
     "deploy:generation": "deploy.view",
     "deploy:generations": "deploy.view",
     "deploy:go_back": "deploy.rollout",

@@ -37,6 +37,16 @@ protocol imap {
   mail_max_userip_connections = 80
 }
 """
+POSTFIX_SNIPPET = """\
+# 研發部的大檔案
+message_size_limit = 104857600
+smtpd_client_restrictions =
+  permit_mynetworks,
+# our own list
+  reject_rbl_client dnsbl.example.test
+
+milter_default_action=accept
+"""
 
 HOSTS = {
     "plain": HostConfig(fqdn="mail.example.test"),
@@ -52,7 +62,27 @@ HOSTS = {
         snippet_sendmail=SENDMAIL_SNIPPET,
         snippet_dovecot=DOVECOT_SNIPPET,
     ),
+    "postfix": HostConfig(fqdn="mail.example.test", mta="postfix"),
+    "postfix-both-families": HostConfig(
+        fqdn="mail.example.test", mta="postfix", listen_inet6=("::",), message_size_mb=25
+    ),
+    "postfix-addresses": HostConfig(
+        fqdn="mail.example.test",
+        mta="postfix",
+        listen_inet=("192.0.2.25", "192.0.2.26"),
+        listen_inet6=("2001:db8::25",),
+    ),
+    "postfix-snippets": HostConfig(
+        fqdn="mail.example.test",
+        mta="postfix",
+        snippet_postfix=POSTFIX_SNIPPET,
+        snippet_dovecot=DOVECOT_SNIPPET,
+    ),
 }
+
+
+def hosts_of(mta: str) -> list[str]:
+    return [name for name, host in HOSTS.items() if host.mta == mta]
 
 
 def snapshot(name: str) -> Snapshot:

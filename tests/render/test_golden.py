@@ -10,7 +10,7 @@ import pytest
 from deploy.render import render
 from tests.render.examples import GOLDEN, HOSTS, TLS, snapshot
 
-TEXTS = ("sendmail/", "dovecot/")
+TEXTS = ("sendmail/", "postfix/", "dovecot/")
 
 
 @pytest.mark.parametrize("name", HOSTS)

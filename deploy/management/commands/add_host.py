@@ -22,6 +22,7 @@ from deploy.management.base import (
 )
 from deploy.management.shown import marked
 from deploy.models import Host, HostJob
+from deploy.plan import NAMES
 
 PRACTICE_PATIENCE = 900.0
 """Debian's packages are fetched the first time."""
@@ -155,9 +156,10 @@ the server prints; where nobody is there to be asked, --host-key names it.
 
     def said(self, result: Mapping[str, Any]) -> Iterator[str]:
         if result["state"] == Host.READY:
-            yield _("%(host)s is connected: Sendmail %(sendmail)s, Dovecot %(dovecot)s.") % {
+            yield _("%(host)s is connected: %(mta)s %(version)s, Dovecot %(dovecot)s.") % {
                 "host": result["host"],
-                "sendmail": result["sendmail"] or "-",
+                "mta": NAMES[result["mta"]],
+                "version": result[result["mta"]] or "-",
                 "dovecot": result["dovecot"] or "-",
             }
             return
@@ -191,6 +193,8 @@ def described(host: Host) -> dict[str, Any]:
         "host_key": ssh.fingerprint(host.host_key) if host.host_key else "",
         "offered_host_key": ssh.fingerprint(host.offered_host_key) if host.offered_host_key else "",
         "command": enrolment.to_paste(installer) if adding else "",
+        "mta": host.mta,
         "sendmail": reported.sendmail_version,
+        "postfix": reported.postfix_version,
         "dovecot": reported.dovecot_version,
     }
