@@ -87,7 +87,7 @@ def position(host: Host) -> Dict[str, Any]:
 
 def _position(database: sqlite3.Connection) -> Dict[str, Any]:
     lineage, through = database.execute("SELECT lineage, through_change FROM meta").fetchone()
-    (mailboxes,) = database.execute("SELECT count(*) FROM account").fetchone()
+    (mailboxes,) = database.execute("SELECT coalesce(sum(mailboxes), 0) FROM domain").fetchone()
     return {"lineage": lineage, "through_change": through, "mailboxes": mailboxes}
 
 

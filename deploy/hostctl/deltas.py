@@ -105,7 +105,7 @@ class Change:
         if not isinstance(name, str) or not DOMAIN.fullmatch(name):
             raise self._wrong(f"holds {str(name)[:80]!r}, which is not a domain")
         self._saw("domain", name)
-        made = self.database.execute("INSERT OR IGNORE INTO domain VALUES (?)", (name,))
+        made = self.database.execute("INSERT OR IGNORE INTO domain (name) VALUES (?)", (name,))
         if made.rowcount:
             self._touch_domain()
 
@@ -241,7 +241,7 @@ class Change:
             if known.fetchone() is None:
                 return
             (self.had[domain],) = self.database.execute(
-                f"SELECT count(*) FROM account WHERE {_OF_DOMAIN}", (domain,)
+                "SELECT mailboxes FROM domain WHERE name = ?", (domain,)
             ).fetchone()
         self.database.execute("DELETE FROM app_password WHERE address = ?", (address,))
         if self.database.execute("DELETE FROM account WHERE address = ?", (address,)).rowcount:

@@ -14,7 +14,8 @@
     cansend      alice@example.test             OK
 
 Only what a change touches is rebuilt, beside the live file, then renamed, so that nobody ever
-reads half a map.  Columns are separated by one TAB.
+reads half a map.  A few entries of a large one are changed where they are, under the lock that
+each of Sendmail's lookups takes.  Columns are separated by one TAB.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import shutil
 import sqlite3
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple, Union
 
 from . import durable, paths
 from .host import Host
@@ -37,6 +38,8 @@ EDITMAP = "/usr/sbin/editmap"
 CLOSED = "ERROR:5.2.1:550 Mailbox does not accept mail"
 ROLES = ("postmaster", "abuse")
 OWN_ROLES = ("root", "postmaster", "abuse", "mailer-daemon")
+_ROOM = 16 * 1024 * 1024
+"""Bytes that must be free for a map to be edited in place, where it grows by a page or two."""
 CATCH_ALL = "*"
 """Local part of the alias for everything that a domain has no other recipient for."""
 
@@ -45,24 +48,31 @@ Row = Tuple[str, str]
 
 def access(database: sqlite3.Connection, fqdn: str) -> Iterator[Row]:
     domains = {name for (name,) in database.execute("SELECT name FROM domain")}
-    written = set()
     if fqdn and fqdn not in domains:
         for role in OWN_ROLES:
             yield f"To:{role}@{fqdn}", "RELAY"
         # Its own users are judged by the password file, not by the domain above it.
         yield f"To:{fqdn}", "OK"
     for address, receives in database.execute("SELECT address, receives FROM account"):
-        written.add(address)
         yield f"To:{address}", "RELAY" if receives else CLOSED
-    for (address,) in database.execute("SELECT address FROM alias"):
-        if address not in written:
-            written.add(address)
-            yield access_key(address), "RELAY"
+    for (address,) in database.execute(
+        "SELECT address FROM alias WHERE address NOT IN (SELECT address FROM account)"
+    ):
+        yield access_key(address), "RELAY"
     for domain in sorted(domains):
         for role in ROLES:
-            if f"{role}@{domain}" not in written:
+            if not _taken(database, f"{role}@{domain}"):
                 yield f"To:{role}@{domain}", "RELAY"
         yield f"To:{domain}", "ERROR:5.1.1:550 No such user here"
+
+
+def _taken(database: sqlite3.Connection, address: str) -> bool:
+    """By a mailbox or an alias."""
+    for table in ("account", "alias"):
+        known = database.execute(f"SELECT 1 FROM {table} WHERE address = ?", (address,))
+        if known.fetchone() is not None:
+            return True
+    return False
 
 
 def access_key(address: str) -> str:
@@ -153,34 +163,40 @@ def one_access(database: sqlite3.Connection, address: str) -> Tuple[str, Optiona
 
 def build(host: Host, database: sqlite3.Connection, name: str, fqdn: str) -> str:
     """Makes one map anew and puts it in place; says what it did."""
-    rows = [f"{key}\t{value}\n" for key, value in MAKERS[name](database, fqdn)]
+    text, count = bytearray(), 0  # a million rows as text: a list of them is four times as large
+    for key, value in MAKERS[name](database, fqdn):
+        text += f"{key}\t{value}\n".encode("ascii")
+        count += 1
     beside, built = _beside(host, name)
-    told = host.run(
-        [MAKEMAP, "hash", str(beside)], stdin="".join(rows).encode("ascii"), timeout=120
-    )
+    told = host.run([MAKEMAP, "hash", str(beside)], stdin=bytes(text), timeout=120)
     if told.status != 0:
         raise Refused("makemap", f"makemap refused the map {name}: {told.words}")
     _put_in_place(host, built, name)
-    return f"{len(rows)} entries"
+    return f"{count} entries"
 
 
 def edit(
     host: Host, database: sqlite3.Connection, name: str, addresses: Iterable[str], fqdn: str
 ) -> str:
-    """The same by changing single entries of a copy: 15 ms where 100,000 take 700.
+    """The same by changing single entries in place: 10 ms, however many there are.
 
-    Makes the map anew when that does not work.
+    editmap holds the file's lock (flock(2)) while it writes, and Sendmail takes it for each
+    lookup, so nobody reads half a change.  What a power cut leaves may be in pieces: the database
+    calls the map dirty until this has ended, and `recover` makes it anew before the daemons
+    start.  Makes the map anew, too, when editing does not work, or might not end for want of room.
     """
-    beside, built = _beside(host, name)
+    live = host.layout.maps / f"{name}.db"
+    if shutil.disk_usage(live).free < _ROOM:
+        return build(host, database, name, fqdn)
+    before = live.stat().st_mtime
     changed = 0
-    shutil.copyfile(host.layout.maps / f"{name}.db", built)
     for address in addresses:
         key, value = ONE[name](database, address)
-        argv = [EDITMAP, "-x" if value is None else "-u", "hash", str(beside), key]
+        argv = [EDITMAP, "-x" if value is None else "-u", "hash", str(live.with_suffix("")), key]
         if host.run([*argv, *([] if value is None else [value])], timeout=20).status != 0:
             return build(host, database, name, fqdn)
         changed += 1
-    _put_in_place(host, built, name)
+    _age(live, before)
     return f"{changed} entries changed"
 
 
@@ -208,21 +224,20 @@ def _put_in_place(host: Host, built: Path, name: str) -> None:
     os.replace(built, live)
     durable.fsync_folder(host.layout.maps)
     if old is not None:
-        _age(old)
+        try:
+            _age(old, os.fstat(old).st_mtime)
+        finally:
+            os.close(old)
 
 
-def _age(old: int) -> None:
-    """Makes sessions that hold the replaced map open look for the new one.
+def _age(file: Union[int, Path], was: float) -> None:
+    """Makes sessions that hold the map open, as it `was`, open it again.
 
-    Sendmail opens a map again, by its name, when the file it holds is newer in whole seconds
-    than when it was opened (db_map_lookup); a rename alone leaves an authenticated session
-    with the map from before its account was suspended.
+    Sendmail does so, by the map's name, when the file it holds is newer in whole seconds than
+    when it was opened (db_map_lookup).  A rename alone leaves an authenticated session with the
+    map from before its account was suspended, and so does an edit within the same second.
     """
-    try:
-        was = os.fstat(old).st_mtime
-        os.utime(old, (was, max(was + 2, time.time() + 1)))
-    finally:
-        os.close(old)
+    os.utime(file, (was, max(was + 2, time.time() + 1)))
 
 
 def missing(host: Host) -> Tuple[str, ...]:

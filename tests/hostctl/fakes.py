@@ -135,7 +135,7 @@ class Commands:
         else:
             rows[argv[4]] = argv[5]
         path.write_text("".join(f"{key}\t{value}\n" for key, value in rows.items()))
-        self.maps_edited.append(path.name.strip(".").removesuffix(".new.db"))
+        self.maps_edited.append(path.stem)
         return Ran(0)
 
 

@@ -3,6 +3,7 @@ import json
 import sqlite3
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -164,6 +165,54 @@ def test_edited_maps_are_what_building_them_anew_makes(filled: FakeHost) -> None
                 maps.build(filled, database, name, "mail.example.test")
         assert edited == {name: rows(filled, name) for name in maps.ONE}, lines
     assert set(filled.run.maps_edited) == set(maps.ONE)
+
+
+def test_a_map_that_was_left_in_pieces_is_made_anew(filled: FakeHost) -> None:
+    def torn(argv: list[str]) -> Ran:
+        path = filled.layout.maps / f"{argv[3]}.db"
+        path.write_text(path.read_text()[:100])
+        raise OSError("the power is gone")
+
+    filled.run._editmap = torn  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="power"):
+        apply(filled, box("user1@example.test", can_send=False), through=2)
+    del filled.run._editmap
+    accounts.repair(filled)
+    assert len(rows(filled, "cansend")) == 39
+
+
+def test_on_a_full_disk_no_map_is_changed_where_it_is(
+    filled: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The map beside it fails as a whole; a page that has no room would leave half a change."""
+    monkeypatch.setattr(maps.shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000))
+    apply(filled, box("user1@example.test", can_send=False), through=2)
+    assert filled.run.maps_edited == []
+    assert filled.run.maps_built == ["cansend"]
+
+
+def test_an_edited_map_is_newer_than_any_session_knows_it(filled: FakeHost) -> None:
+    """Sendmail compares whole seconds."""
+    path = filled.layout.maps / "cansend.db"
+    for through in range(2, 5):
+        before = int(path.stat().st_mtime)
+        apply(filled, box("user1@example.test", can_send=bool(through % 2)), through=through)
+        assert int(path.stat().st_mtime) > max(before, time.time())
+
+
+def test_mailboxes_are_counted_as_they_come_and_go(filled: FakeHost) -> None:
+    def counted() -> dict[str, int]:
+        with accounts.opened(filled) as database:
+            return dict(database.execute("SELECT name, mailboxes FROM domain"))
+
+    apply(filled, domain("other.test"), box("a@other.test"), box("user1@example.test"), through=2)
+    assert counted() == {"example.test": 40, "other.test": 1}
+    apply(filled, {"remove": "user1@example.test"}, box("b@other.test"), through=3)
+    assert counted() == {"example.test": 39, "other.test": 2}
+    apply(filled, alias("b@other.test", "a@other.test"), through=4)
+    assert counted()["other.test"] == 1, "it became an alias"
+    assert apply(filled, {"remove_domain": "other.test"}, through=5, force=True)["mailboxes"] == 39
+    assert counted() == {"example.test": 39}
 
 
 def test_a_map_that_cannot_be_edited_is_made_anew(filled: FakeHost) -> None:
@@ -333,6 +382,7 @@ def test_a_database_from_before_app_passwords_gets_their_table_by_a_validation(
     path.parent.mkdir(parents=True)
     with sqlite3.connect(path) as database:
         database.executescript(schema.STEPS[0] + "PRAGMA user_version = 1;")
+        database.execute("INSERT INTO domain VALUES ('b.test'), ('c.test')")
         database.execute("INSERT INTO account (address, password) VALUES ('a@b.test', '{CRYPT}*')")
     accounts.refresh(host, "mail.example.test")
     assert stored_apps(host) == []

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from deploy.hostctl import accounts, deadman, drifted, generations, switch
-from tests.hostctl.fakes import HASH, Daemon, FakeHost
+from tests.hostctl.fakes import HASH, Commands, Daemon, FakeHost
 
 pytestmark = pytest.mark.faults
 
@@ -51,6 +51,7 @@ def _die_at(step: int, after: bool) -> None:
         setattr(os, name, counted(getattr(os, name)))
     for name in _DAEMON_CALLS:
         setattr(Daemon, name, counted(getattr(Daemon, name)))
+    Commands.__call__ = counted(Commands.__call__)  # type: ignore[method-assign,assignment]
 
 
 def killed(act: Callable[[], object], step: int, after: bool) -> bool:
@@ -256,21 +257,25 @@ def test_a_delta_of_accounts(tmp_path: Path) -> None:
         apply(host, 1, True, {"domain": {"name": "example.test"}}, box("anna"), box("bob"))
 
     def change(host: FakeHost) -> None:
-        apply(host, 2, False, box("anna", False), box("carol"))
+        alias = {"alias": {"address": "sales@example.test", "targets": ["bob@example.test"]}}
+        apply(host, 2, False, box("anna", False), box("carol"), alias)
 
     def look(host: FakeHost) -> None:
         accounts.refresh(host)
         may_send = (host.layout.maps / "cansend.db").read_text()
         accepted = (host.layout.maps / "access.db").read_text()
+        named = (host.layout.maps / "sendas.db").read_text()
         if accounts.position(host)["through_change"] == 1:
             assert "anna@" in may_send and "carol@" not in may_send + accepted
+            assert not named
         else:
             assert "anna@" not in may_send and "carol@" in may_send and "carol@" in accepted
+            assert "bob@example.test:sales@" in named and "sales@" in accepted
         change(host)
         assert accounts.position(host)["through_change"] == 2
         assert "anna@" not in (host.layout.maps / "cansend.db").read_text()
 
-    assert at_every_step(tmp_path, prepare, change, look) > 8
+    assert at_every_step(tmp_path, prepare, change, look) > 15
 
 
 def test_a_request_that_was_killed_is_not_done_when_replayed(tmp_path: Path) -> None:
