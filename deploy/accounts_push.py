@@ -10,6 +10,7 @@ sent until an operator decides.
     with held(host) as row: add(row, helper, lines)   # a rollout, for the login of its probes
 """
 
+import io
 import json
 import logging
 import time
@@ -254,12 +255,11 @@ def _whole(row: AccountPush) -> Delta:
 
 
 def _ask(helper: Helper, row: AccountPush, wanted: Delta) -> Any:
-    payload = b"".join(
-        json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
-        for line in wanted.lines
-    )
+    payload = io.BytesIO()  # a million lines, joined at the end, would stand in memory twice
+    for line in wanted.lines:
+        payload.write(json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
     return helper.accounts(
-        payload,
+        payload.getvalue(),
         lineage=row.lineage or None,
         from_change=wanted.from_change,
         through_change=wanted.through_change,

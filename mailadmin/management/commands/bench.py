@@ -12,6 +12,7 @@ NAMES = (
     "accounts_lists",
     "ca_sign",
     "crl",
+    "delta",
     "finding",
     "first_light",
     "flags",
