@@ -68,6 +68,7 @@ def build(
     """Make the root in `target`, which does not exist yet. Raises PracticeError."""
     tool = ensure_tool(progress, tool)
     log = target.parent / f"build-{release}.log"
+    release = release.partition("-")[0]
     script = (mmdebstrap if tool == "mmdebstrap" else debootstrap)(release, packages, target)
     # Nothing of it may outlive the console that asked for it.
     command = [

@@ -22,30 +22,35 @@ from pathlib import Path
 from deploy.practice import build
 from deploy.practice.errors import PracticeError
 
-RELEASES = ("bookworm", "trixie")
+RELEASES = ("bookworm", "trixie", "bookworm-postfix", "trixie-postfix")
+"""Debian's name for the release; `-postfix` is the same with Postfix in Sendmail's place."""
 
 # What a mail host has before the console meets it. saslauthd is left out: the host's helper brings
 # its own bridge.
-PACKAGES = (
+_BASE = (
     "ca-certificates",
     "dovecot-imapd",
     "dovecot-lmtpd",
     "dovecot-pop3d",
     "dovecot-sqlite",
     "iproute2",
-    "libsasl2-modules",
-    "m4",
     "openssh-server",
     "openssl",
     "procps",
     "python3",
     "rsyslog",
+    "sudo",
+)
+PACKAGES = (
+    *_BASE,
+    "libsasl2-modules",
+    "m4",
     "sendmail-base",
     "sendmail-bin",
     "sendmail-cf",
     "sensible-mda",
-    "sudo",
 )
+PACKAGES_POSTFIX = (*_BASE, "postfix")
 
 Progress = Callable[[str, float], None]
 
@@ -63,7 +68,7 @@ class DebianRoot:
 
     def __init__(self, release: str, cache: Path | None = None) -> None:
         if release not in RELEASES:
-            known = " and ".join(RELEASES)
+            known = ", ".join(RELEASES)
             raise PracticeError("release", f"Only {known} can be made, not {release}.")
         self.release = release
         self.cache = (cache or cache_directory()) / "roots"
@@ -88,8 +93,12 @@ class DebianRoot:
         return self.cache / f"debian-{self.release}-{self.architecture}-{self.digest}"
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        return PACKAGES_POSTFIX if self.release.endswith("-postfix") else PACKAGES
+
+    @property
     def digest(self) -> str:
-        recipe = "\n".join([build.RECIPE, *sorted(PACKAGES)])
+        recipe = "\n".join([build.RECIPE, *sorted(self.packages)])
         return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
     @property
@@ -106,7 +115,7 @@ class DebianRoot:
             building = self.cache / f".building-{self.path.name}"
             _remove(building)
             try:
-                build.build(self.release, PACKAGES, building, progress, tool=tool)
+                build.build(self.release, self.packages, building, progress, tool=tool)
                 building.rename(self.path)
             except BaseException:
                 _remove(building)

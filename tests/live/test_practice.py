@@ -294,7 +294,7 @@ def test_an_image_that_went_missing_is_said_so(fresh_machine):
 def test_bad_orders_are_refused(tmp_path, can_run_hosts):
     with pytest.raises(PracticeError, match="full host name"):
         Machine.create(tmp_path / "host", "bookworm", "mail")
-    with pytest.raises(PracticeError, match="Only bookworm and trixie"):
+    with pytest.raises(PracticeError, match="Only bookworm, trixie"):
         Machine.create(tmp_path / "host", "sarge", "mail.example.test")
     with pytest.raises(PracticeError, match="no practice host"):
         Machine(tmp_path)
