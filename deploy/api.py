@@ -4,6 +4,7 @@
     GET  /hosts/mail1.example.test/plan
     GET  /hosts/mail1.example.test/drift
     GET  /hosts/mail1.example.test/probes
+    GET  /hosts/mail1.example.test/release      POST: see api_leaving
     POST /rollouts  {"hosts": ["mail1.example.test"]}      → 202, the rollout
     POST /rollouts  {"hosts": […], "first": "mail2.example.test",
                      "starts_at": "2026-11-25T03:00+08:00"}
@@ -26,8 +27,9 @@ from core.access import NotAllowed
 from core.api_auth import Token
 from core.models import Operator
 from core.paging import page_of
-from deploy import changes, drift, fleet, rollout, sentences
+from deploy import changes, drift, fleet, leaving, rollout, sentences
 from deploy.api_drift import DriftOut, drift_out
+from deploy.api_leaving import LeavingIn, LeavingOut, leaving_out
 from deploy.api_probing import ProbesOut, probes_out
 from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout, Rollout
 from deploy.snapshot import WITH_CHAIN
@@ -92,6 +94,9 @@ class RolloutIn(Schema):
     reason: str = Field("", max_length=200)
     to_generation: int | None = Field(
         None, description="go back to this one (with exactly one host)"
+    )
+    despite_certificate: bool = Field(
+        False, description="with `to_generation`: although its certificate was revoked since"
     )
     overwrite: list[str] = Field(
         [],
@@ -287,6 +292,26 @@ def get_probes(request: HttpRequest, name: str) -> ProbesOut:
     return probes_out(_host(name), timezone.now())
 
 
+@router.get("/hosts/{name}/release", auth=READ)
+def get_release(request: HttpRequest, name: str) -> LeavingOut:
+    """What giving the host back to what was there before would do. The host is asked anew where
+    that is older than ten minutes; call again until `job` is done."""
+    operator = _actor(request, "deploy.rollout")
+    row = _host(name)
+    if rollout.live_generation(row) is not None:
+        leaving.ask(host=row, by=operator, at=timezone.now())
+    return leaving_out(row)
+
+
+@router.post("/hosts/{name}/release", auth=WRITE, response={202: LeavingOut})
+def start_release(request: HttpRequest, name: str, body: LeavingIn) -> Status[LeavingOut]:
+    """Give the host back: what was there before the console runs again."""
+    operator = _actor(request, "deploy.rollout")
+    row = _host(name)
+    leaving.give_back(host=row, typed=body.typed, mark=body.mark, by=operator, at=timezone.now())
+    return Status(202, leaving_out(row))
+
+
 @router.post("/rollouts", auth=WRITE, response={202: RolloutOut})
 def start_rollout(request: HttpRequest, body: RolloutIn) -> Status[RolloutOut]:
     """Put what is wanted live on these hosts; follow it at `/rollouts/{id}`."""
@@ -308,6 +333,7 @@ def start_rollout(request: HttpRequest, body: RolloutIn) -> Status[RolloutOut]:
         overwrite=body.overwrite,
         first=_host(body.first) if body.first else None,
         starts_at=body.starts_at,
+        despite_certificate=body.despite_certificate,
     )
     return Status(202, rollout_out(made))
 

@@ -103,6 +103,8 @@ def pending(hosts: Iterable[Host] | None = None) -> list[Pending]:
         if host.pk in busy:
             found.append(Pending(host, (), busy=busy[host.pk]))
             continue
+        if host.released_at is not None:
+            continue  # somebody wanted it so; its own page says how to put it live again
         each = pending_of(host, live.get(host.pk))
         if each is not None:
             found.append(each)

@@ -141,5 +141,19 @@ class CertificateForm(forms.Form):
         return self.cleaned_data["names"].split()
 
 
-class GoBackForm(forms.Form):
-    generation = forms.IntegerField(min_value=1)
+class InsistForm(forms.Form):
+    """Beside the button that goes back to a generation whose certificate was revoked since."""
+
+    insist = forms.BooleanField(label=_("Serve this certificate all the same"))
+
+
+class GiveBackForm(forms.Form):
+    typed = forms.CharField(
+        label=_("The server's name"),
+        max_length=253,
+        widget=forms.TextInput(
+            attrs={"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
+        ),
+        help_text=_("Typed once more, so that it is this server and no other."),
+    )
+    mark = forms.CharField(widget=forms.HiddenInput(), max_length=64)

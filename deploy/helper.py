@@ -39,6 +39,7 @@ TRIES_AT_NUMBERS = 5
 STAGE_SECONDS = 60.0
 VALIDATE_SECONDS = 90.0
 SWITCH_SECONDS = 90.0
+RELEASE_SECONDS = 180.0
 ACCOUNTS_SECONDS = 300.0
 ERASE_SECONDS = 900.0
 USAGE_SECONDS = 60.0
@@ -171,6 +172,18 @@ class Helper:
 
     def rollback(self, *, generation: int) -> Iterator[Event]:
         return self._write("rollback", seconds=SWITCH_SECONDS, generation=generation)
+
+    def queue(self) -> Event:
+        """`count`, `held`, `oldest` and `by_domain` of the mail that waits."""
+        return last(self._read("queue", seconds=USAGE_SECONDS))
+
+    def release_look(self) -> Event:
+        """What giving the host back would do; nothing is touched."""
+        return last(self._read("release", seconds=RELEASE_SECONDS, look=True))
+
+    def release(self, *, base: int, deadline: int) -> Iterator[Event]:
+        """Back to what was there before the console; then `confirm` or `rollback` of 0."""
+        return self._write("release", seconds=RELEASE_SECONDS, base=base, deadline=deadline)
 
     def usage(self, *, cursor: int) -> Event:
         """Logins at the second `cursor` or later: `uses`, `recording`, `through`, `cursor`,

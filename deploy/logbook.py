@@ -17,7 +17,7 @@ from ca import issuance
 from ca.models import Certificate
 from core import audit, leases
 from deploy import fleet, states
-from deploy.models import Generation, HostRollout, RolloutStep
+from deploy.models import Generation, Host, HostRollout, RolloutStep
 from deploy.probes.values import Result
 from deploy.transport import Event, HostError, TransportError
 
@@ -176,6 +176,7 @@ class Logbook:
         before = Generation.objects.live().filter(host=self.host).first()
         Generation.objects.live().filter(host=self.host).update(state=Generation.KEPT)
         Generation.objects.filter(pk=self.generation.pk).update(state=Generation.LIVE, live_at=now)
+        Host.objects.filter(pk=self.host.pk).update(released_at=None)
         new = self.generation.certificate
         if new is None:
             return

@@ -67,6 +67,9 @@ class Host(models.Model):
     looked_at = models.DateTimeField(null=True, help_text="facts, asked for by a worker")
     uses_asked_at = models.DateTimeField(null=True, help_text="last uses, asked for by a worker")
     created_at = models.DateTimeField()
+    released_at = models.DateTimeField(
+        null=True, help_text="given back: what was there before the console runs"
+    )
 
     message_size_mb = models.PositiveIntegerField(
         _("largest message, in MB"),
@@ -290,11 +293,14 @@ class HostJob(Leased):
     """Work on a host that outlasts a page, with what the page shows of its progress."""
 
     PREPARE, CHECK, CERTIFICATE, PRACTISE = "prepare", "check", "certificate", "practise"
+    LOOK, RELEASE = "look", "release"
     KINDS = [
         (PREPARE, _("Make a key for the console and read the server's")),
         (CHECK, _("Check the connection")),
         (CERTIFICATE, _("Certificate")),
         (PRACTISE, _("Make the practice host")),
+        (LOOK, _("See what giving the server back would do")),
+        (RELEASE, _("Give the server back")),
     ]
     WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
     STATES = [
@@ -309,6 +315,7 @@ class HostJob(Leased):
     order = models.ForeignKey("ca.Order", null=True, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=8, choices=STATES, default=WAITING)
     wish = models.JSONField(default=dict)
+    found = models.JSONField(default=dict, help_text="what the host said, see deploy.leaving")
     step = models.CharField(max_length=200, blank=True)
     fraction = models.FloatField(default=0.0)
     problem = models.CharField(max_length=40, blank=True, help_text="code, see deploy.sentences")

@@ -21,11 +21,11 @@ from django.utils.translation import gettext_lazy as _
 from core import audit
 from core.errors import Refusal
 from core.models import Operator
-from deploy import fleet, sentences, snapshot
+from deploy import fleet, going_back, sentences, snapshot
 from deploy import plan as planning
 from deploy.bundle import TLS_CA, TLS_CHAIN, Bundle
 from deploy.hostctl import paths
-from deploy.models import Generation, Host, HostRollout, Rollout
+from deploy.models import Generation, Host, HostJob, HostRollout, Rollout
 from deploy.plan import Plan
 from deploy.render import CannotRender
 from deploy.render.values import Snapshot, from_record, to_record
@@ -197,19 +197,22 @@ def request(
     only_certificate: bool = False,
     first: Host | None = None,
     starts_at: datetime | None = None,
+    despite_certificate: bool = False,
 ) -> Rollout:
     """Put what is wanted live on each host, or (`to`, one host) an earlier generation again.
 
     `first` (else the first of `hosts`) goes alone; the others begin when it is confirmed.
     `starts_at`: nothing begins before. `overwrite`: of each host on which files were changed, the
-    mark of what somebody has seen there (`reported().drift_mark`). Raises NotReady, Objected,
-    UnderWay, NothingToDo, NotKept, Drifted, and fleet.Past, TooFar, NotAmongThem; nothing is
-    stored then.
+    mark of what somebody has seen there (`reported().drift_mark`). `despite_certificate`: `to` has
+    one that was revoked since. Raises NotReady, Objected, UnderWay, NothingToDo, NotKept, Drifted,
+    fleet.Past, TooFar, NotAmongThem, going_back.BadCertificate; nothing is stored then.
     """
     if starts_at is not None:
         fleet.check_start(starts_at, at=at)
     if first is not None and first not in hosts:
         raise fleet.NotAmongThem(first)
+    if to is not None:
+        going_back.check(to, at=at, insist=despite_certificate)
     previews = [_checked(host, to, even_if_same, overwrite, only_certificate) for host in hosts]
     if first is not None:
         previews.sort(key=lambda view: view.host.pk != first.pk)
@@ -244,6 +247,8 @@ def _checked(
         raise Objected(" ".join(view.objections))
     if view.plan is not None and view.plan.is_empty and not even_if_same:
         raise NothingToDo(host)
+    if host.jobs.open().filter(kind=HostJob.RELEASE).exists():
+        raise UnderWay(host)
     mark = host.reported().drift_mark
     if mark and mark not in overwrite:
         raise Drifted(host)

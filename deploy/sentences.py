@@ -68,6 +68,17 @@ PROBLEMS: Mapping[str, Text] = {
     # jobs
     "no_helper": _("The helper on the server did not answer as expected: %(detail)s"),
     "other_host": _("The server's helper belongs to another console or another host entry."),
+    "other_than_seen": _(
+        "What giving it back would do is different from what you looked at. Nothing was touched: "
+        "look again, then decide."
+    ),
+    "not_given_back": _(
+        "It could not be given back, and the console's configuration is live again: %(detail)s"
+    ),
+    "came_back": _(
+        "The server heard nothing from the console in time, and took the console's configuration "
+        "again by itself. Try again."
+    ),
     "order_refused": _("The certificate was refused: %(detail)s"),
     "practice": _("The practice host could not be made: %(detail)s"),
     "internal": _("Something went wrong in the console: %(detail)s"),
@@ -249,6 +260,14 @@ JOB_STEPS: Mapping[str, Text] = {
     "connect": _("Connecting to the server"),
     "csr": _("The server makes its key"),
     "sign": _("The authority signs"),
+    "look": _("Asking what was there before, and looking at the queue"),
+    "leave.deadman": _("The server would come back by itself"),
+    "leave.hold": _("Holding queued mail that would bounce"),
+    "leave.pointer": _("Putting back the files from before"),
+    "leave.dovecot": _("Dovecot, as it was before"),
+    "leave.bridge": _("The login bridge stops"),
+    "leave.sendmail": _("Sendmail, as it was before"),
+    "leave.postfix": _("Postfix, as it was before"),
 }
 
 

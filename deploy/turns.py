@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from core import leases
 from core.errors import Refusal
-from deploy import certificates, enrolment, practising
+from deploy import certificates, enrolment, leaving, practising
 from deploy import helper as helpers
 from deploy.jobs import LEASE_SECONDS, Outcome, Wait
 from deploy.models import HostJob
@@ -26,6 +26,8 @@ TURNS: dict[str, Callable[..., Outcome]] = {
     HostJob.CHECK: enrolment.check,
     HostJob.CERTIFICATE: certificates.carry_out,
     HostJob.PRACTISE: practising.carry_out,
+    HostJob.LOOK: leaving.look,
+    HostJob.RELEASE: leaving.carry_out,
 }
 
 

@@ -1,6 +1,14 @@
 from django.urls import path
 
-from deploy import fragments, views, views_drift, views_enrol, views_probing, views_rollout
+from deploy import (
+    fragments,
+    views,
+    views_drift,
+    views_enrol,
+    views_leaving,
+    views_probing,
+    views_rollout,
+)
 
 app_name = "deploy"
 urlpatterns = [
@@ -29,6 +37,9 @@ urlpatterns = [
     path("<int:pk>/drift/progress/", views_drift.progress, name="drift_progress"),
     path("<int:pk>/drift/leave/", views_drift.leave, name="drift_leave"),
     path("<int:pk>/drift/take-over/", views_drift.take_over, name="drift_take_over"),
+    path("<int:pk>/give-back/", views_leaving.give_back, name="give_back"),
+    path("<int:pk>/give-back/look/", views_leaving.look, name="give_back_look"),
+    path("<int:pk>/give-back/progress/", views_leaving.progress, name="give_back_progress"),
     path("<int:pk>/plan/", views_rollout.plan, name="plan"),
     path("<int:pk>/put-live/", views_rollout.put_live, name="put_live"),
     path("<int:pk>/generations/", views_rollout.generations, name="generations"),

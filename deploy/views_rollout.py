@@ -14,9 +14,10 @@ from django.views.decorators.http import require_GET, require_POST
 from core.access import requires
 from core.errors import Refusal
 from core.paging import page_of
-from deploy import changes, comparing, drift, sentences, states
+from deploy import changes, comparing, drift, going_back, sentences, states
 from deploy import plan as planning
 from deploy import rollout as rollouts
+from deploy.forms import InsistForm
 from deploy.models import Generation, Host, HostRollout, Rollout, RolloutStep
 from deploy.views import found
 from deploy.views_drift import diff_lines, parts_of
@@ -212,8 +213,14 @@ def generation(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     row = get_object_or_404(Generation, host=host, number=number)
     preview = rollouts.preview(host, to=row)
     context = plan_context(host, preview) | {"generation": row}
+    problem = going_back.objection(row, timezone.now()) if row.state == Generation.KEPT else None
+    context["certificate_problem"] = problem.sentence if problem else ""
+    context["insist"] = InsistForm() if problem else None
     context["may_go_back"] = (
-        row.state == Generation.KEPT and not preview.objections and not context["unseen"]
+        row.state == Generation.KEPT
+        and not preview.objections
+        and not context["unseen"]
+        and (problem is None or problem.may_insist)
     )
     return render(request, "deploy/generation.html", context)
 
@@ -230,6 +237,7 @@ def go_back(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             by=request.user,
             at=timezone.now(),
             overwrite=request.POST.getlist("overwrite"),
+            despite_certificate=request.POST.get("insist") == "on",
         )
     except Refusal as refusal:
         messages.error(request, refusal.sentence)

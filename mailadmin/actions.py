@@ -109,6 +109,8 @@ WORDS = {
     "deploy.host.key_pinned": _("Host key confirmed"),
     "deploy.host.mta_changed": _("Host's mail server changed"),
     "deploy.host.ready": _("Host ready"),
+    "deploy.host.release_requested": _("Host to be given back to what was there before"),
+    "deploy.host.released": _("Host given back to what was there before"),
     "deploy.host.removed": _("Host removed"),
     "deploy.host.snippets_changed": _("Own lines of a host changed"),
     "deploy.mail.erased": _("Erased mailbox's mail deleted"),

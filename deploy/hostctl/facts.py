@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict
 
-from . import VERSION, accounts, drifted, generations, names, services, switch
+from . import VERSION, accounts, drifted, generations, names, queue, services, switch
 from .host import Host
 
 
@@ -35,6 +35,7 @@ def collect(host: Host) -> Dict[str, Any]:
             for name, pid in ((name, each.pid()) for name, each in host.services.items())
         },
         "listening": sorted(services.listening()),
+        "queue": queue.counted(host),
         "pending": switch.pending(host),
         "last": switch.last(host),
     }

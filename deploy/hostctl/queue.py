@@ -20,6 +20,7 @@ What is asked of a queue is answered from `Message`s, whichever server keeps it.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -32,6 +33,8 @@ from .host import Host
 
 SENDMAIL_QUEUE = "/var/spool/mqueue"
 POSTQUEUE = "/usr/sbin/postqueue"
+POSTFIX_QUEUE = "/var/spool/postfix"
+_POSTFIX_QUEUES = ("incoming", "active", "deferred", "hold")
 _FILE_CAP = 4 * 1024 * 1024
 _DOMAINS_TOLD = 100
 _LOGIN = "${auth_authen}"
@@ -217,6 +220,31 @@ def summary(waiting: Iterable[Message]) -> Dict[str, Any]:
         "domains": len(by_domain),
         "by_domain": most[:_DOMAINS_TOLD],
     }
+
+
+def counted(host: Host) -> Dict[str, int]:
+    """`count` and `held` by the names of files alone: fast with any number."""
+    names = _postfix_names(host) if "postfix" in host.services else _sendmail_names(host)
+    count = held = 0
+    for is_held in names:
+        count += 1
+        held += is_held
+    return {"count": count, "held": held}
+
+
+def _sendmail_names(host: Host) -> Iterator[bool]:
+    for folder in sendmail_folders(host):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder):
+                if entry.name[:2] in ("qf", "hf"):
+                    yield entry.name[:1] == "h"
+
+
+def _postfix_names(host: Host) -> Iterator[bool]:
+    for name in _POSTFIX_QUEUES:
+        for _folder, _folders, files in os.walk(host.layout.at(f"{POSTFIX_QUEUE}/{name}")):
+            for _file in files:
+                yield name == "hold"
 
 
 def collect(host: Host) -> Dict[str, Any]:

@@ -92,6 +92,8 @@ CALLS = {
     "GET /hosts/{name}/drift": "deploy.view",
     "GET /hosts/{name}/plan": "deploy.view",
     "GET /hosts/{name}/probes": "deploy.view",
+    "GET /hosts/{name}/release": "deploy.rollout",
+    "POST /hosts/{name}/release": "deploy.rollout",
     "POST /imports": "accounts.domains",
     "GET /imports/{pk}": "accounts.domains",
     "GET /mailboxes": "accounts.view",

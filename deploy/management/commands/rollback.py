@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 
 from core.commands import few
-from deploy import rollout
+from deploy import going_back, rollout
 from deploy.management.base import Refused, host_named
 from deploy.management.following import RolloutCommand, unchanged
 from deploy.management.shown import summary
@@ -19,7 +19,8 @@ from deploy.models import Generation, Host
 class Command(RolloutCommand):
     help = """Go back to an earlier generation of a mail host: checked, switched and proved, as any.
 
-Accounts are in no generation and stay as they are. The generations are on the host's page.
+Accounts are in no generation and stay as they are, suspended ones too. The generations are on the
+host's page.
 
   ./run manage rollback mail1.example.test --to 4
 """
@@ -33,6 +34,12 @@ Accounts are in no generation and stay as they are. The generations are on the h
             help="also what was changed on the host itself (see drift --diff)",
         )
 
+        parser.add_argument(
+            "--despite-certificate",
+            action="store_true",
+            help="although the generation's certificate was revoked since, or is on hold",
+        )
+
     def act(self, options: Mapping[str, Any]) -> dict[str, Any]:
         host = host_named(options["host"])
         live = rollout.live_generation(host)
@@ -42,6 +49,7 @@ Accounts are in no generation and stay as they are. The generations are on the h
             self.same = sentence % {"host": host.fqdn, "number": live.number}
             return {"confirmed": True, "rollout": None, "hosts": [unchanged(host, live)]}
         wanted = kept(host, options["to"])
+        going_back.check(wanted, at=self.now, insist=options["despite_certificate"])
         preview = rollout.preview(host, to=wanted)
         try:
             made = rollout.request(
@@ -50,12 +58,16 @@ Accounts are in no generation and stay as they are. The generations are on the h
                 by=self.by,
                 at=self.now,
                 overwrite=[host.reported().drift_mark] if options["overwrite"] else (),
+                despite_certificate=options["despite_certificate"],
             )
         except rollout.NothingToDo as same:
             self.same = same.sentence
             return {"confirmed": True, "rollout": None, "hosts": [unchanged(host, live)]}
         for line in summary(preview):
             self.tell(line)
+        problem = going_back.objection(wanted, self.now)
+        if problem is not None:
+            self.tell(problem.sentence)
         return self.followed(made)
 
     def said(self, result: Mapping[str, Any]) -> Iterator[str]:
