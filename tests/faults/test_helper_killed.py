@@ -19,8 +19,6 @@ import pytest
 from deploy.hostctl import accounts, deadman, drifted, generations, switch
 from tests.hostctl.fakes import HASH, Commands, Daemon, FakeHost
 
-pytestmark = pytest.mark.faults
-
 _CALLS = (
     "replace", "rename", "symlink", "link", "unlink", "fsync", "write", "mkdir", "chmod",
     "fchmod", "rmdir",

@@ -15,8 +15,6 @@ from deploy.hostctl import paths
 from tests.live.conftest import FreshMachine, started
 from tests.live.hostctl_host import HostError, MailHost, until
 
-pytestmark = pytest.mark.faults
-
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7m0yP0oHn2q3Yc1s3hZt2x6k8u0sQwR5T4V7bN9m1K"
 
 # Runs the installed helper, which kills itself at its n-th change.  Given on standard input of
@@ -116,7 +114,7 @@ def killed_at(host: MailHost, step: int, request: bytes) -> bool:
 
 
 def test_killed_while_switching(host: MailHost) -> None:
-    """Every third step on real daemons (all of them: tests/hostctl/test_kill.py)."""
+    """Every third step on real daemons (all of them: tests/faults/test_helper_killed.py)."""
     seen = set()
     for step in range(1, 200, 3):
         number, _ = host.prepare()
