@@ -22,7 +22,7 @@ FACTS = {
     "os": "debian 12",
     "sendmail": "8.17.1.9",
     "dovecot": "2.3.19.1",
-    "generation": 1,
+    "generation": None,
     "drift": [],
     "accounts": {"lineage": None, "through_change": 0, "mailboxes": 0},
     "services": {name: {"running": True} for name in ("sendmail", "dovecot", "bridge")},
