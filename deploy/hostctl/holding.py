@@ -108,6 +108,8 @@ def _let_go_sendmail(host: Host, waiting: List[Message]) -> None:
     for ids in _batches(waiting):
         chosen = [f"-qI{each}" for each in ids]
         host.run([Sendmail.binary, "-Am", "-Q", *chosen, "-qQ"], timeout=60)
+        # Cut off between its two steps, a `qf` file has a reason and is not renamed yet.
+        host.run([Sendmail.binary, "-Am", "-Q", *chosen], timeout=60)
         host.run([Sendmail.binary, "-Am", *chosen], timeout=60)  # tries them, in the background
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.hostctl import accounts, deadman, drifted, generations, switch
+from deploy.hostctl import accounts, deadman, drifted, generations, holding, switch
+from tests.hostctl import queued
 from tests.hostctl.fakes import HASH, Commands, Daemon, FakeHost
 
 _CALLS = (
@@ -208,6 +209,40 @@ def test_leaving(tmp_path: Path) -> None:
         whole(host, generations.current(host) or 0)
 
     at_every_step(tmp_path, managed, switch.leave, look)
+
+
+def test_giving_back(tmp_path: Path) -> None:
+    """Ours with every message in the queue, or what was before, with what would bounce held."""
+
+    def prepare(host: FakeHost) -> None:
+        queued.fill(queued.two_domains(host))
+
+    def with_queue(host: FakeHost) -> FakeHost:
+        host.run = queued.Sendmail(host)
+        return host
+
+    def leave(host: FakeHost) -> None:
+        switch.switch(with_queue(host), generation=0, base=1, deadline=60)
+
+    def held(host: FakeHost) -> set[str]:
+        found = queued.waiting(host)
+        assert len(found) == 6
+        return {name for name, reason in found.items() if reason == holding.REASON}
+
+    def look(host: FakeHost) -> None:
+        switch.recover(with_queue(host), retry=True)
+        if generations.current(host) == 0:
+            whole(host, 0)
+            assert held(host) == queued.BOUNCE
+            switch.rollback(host, generation=0)
+        whole(host, 1)
+        assert not held(host)
+        leave(host)
+        switch.confirm(host, generation=0)
+        whole(host, 0)
+        assert held(host) == queued.BOUNCE
+
+    assert at_every_step(tmp_path, prepare, leave, look) > 15
 
 
 def test_staging(tmp_path: Path) -> None:
