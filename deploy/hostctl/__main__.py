@@ -2,6 +2,7 @@
 
 hostctl                     a request (the only form that sudo allows)
 hostctl recover             at boot, before the daemons: finish what was cut off
+hostctl follow              before Dovecot starts: its configuration is the one for its version
 hostctl leave               give back what was there before the console
 hostctl bridge              the auth bridge, detached;  `bridge --foreground` for systemd
 hostctl deadman NUMBER      internal: watches one switch
@@ -14,7 +15,7 @@ import signal
 import sys
 from typing import List
 
-from . import accounts, bridge, deadman, paths, services, switch, verbs
+from . import accounts, bridge, deadman, paths, services, switch, upgrades, verbs
 from .host import Host
 from .wire import Output, Refused
 
@@ -35,6 +36,9 @@ def main(argv: List[str]) -> int:
             result = verbs.serve(host, sys.stdin.buffer)
         elif argv == ["recover"]:
             result = {"outcome": boot(host)}
+        elif argv == ["follow"]:
+            # Without the lock: a switch that restarts Dovecot holds it.
+            result = {"changed": upgrades.follow_live(host)}
         elif argv == ["leave"]:
             host.prepare()
             with host.locked(30):
@@ -66,6 +70,7 @@ def boot(host: Host) -> str:
     with host.locked(30):
         direct = not services.under_systemd()
         done = switch.recover(host, daemons=direct, retry=True)
+        upgrades.follow_live(host)
         accounts.repair(host)
         if direct and host.layout.current.exists():
             for service in host.services.values():

@@ -83,6 +83,10 @@ def current(host: Host) -> Optional[int]:
 
 
 def point(host: Host, generation: int) -> None:
+    from . import upgrades
+
+    if generation:
+        upgrades.follow(host, generation)
     durable.relink(host.layout.current, f"generations/{generation}")
 
 
@@ -147,9 +151,9 @@ def stage(
     durable.folder(building / "tls", 0o755, root)
     os.link(key_path, building / paths.KEY_FILE)
     installed[paths.KEY_FILE] = hashlib.sha256(key_path.read_bytes()).hexdigest()
-    branch = "24" if _version(dovecot_version) >= (2, 4) else "23"
-    if f"dovecot/dovecot{branch}.conf" in files:
-        durable.relink(building / paths.DOVECOT_LINK, f"dovecot{branch}.conf")
+    rendering = rendering_for(dovecot_version)
+    if f"dovecot/{rendering}" in files:
+        durable.relink(building / paths.DOVECOT_LINK, rendering)
     values: Manifest = {
         "generation": generation,
         "base": base,
@@ -168,6 +172,10 @@ def stage(
     os.rename(building, target)
     durable.fsync_folder(host.layout.generations)
     return values
+
+
+def rendering_for(dovecot_version: str) -> str:
+    return "dovecot24.conf" if _version(dovecot_version) >= (2, 4) else "dovecot23.conf"
 
 
 def _version(words: str) -> tuple[int, ...]:

@@ -128,6 +128,12 @@ RestrictAddressFamilies=AF_UNIX
 [Install]
 WantedBy=multi-user.target
 UNIT
+    # An upgrade of Dovecot to another series starts it: with the configuration for that series.
+    install -d -m 0755 /etc/systemd/system/dovecot.service.d
+    cat >/etc/systemd/system/dovecot.service.d/mailadmin.conf <<'UNIT'
+[Service]
+ExecStartPre=-+/usr/bin/python3 -I @HELPER@ follow
+UNIT
     systemctl daemon-reload
     systemctl -q enable mailadmin-recover.service mailadmin-bridge.service
     systemctl try-restart mailadmin-bridge.service

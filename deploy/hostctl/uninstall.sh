@@ -12,6 +12,8 @@ if [ -d /run/systemd/system ]; then
         systemctl -q disable --now "$unit" 2>/dev/null || true
         rm -f "/etc/systemd/system/$unit"
     done
+    rm -f /etc/systemd/system/dovecot.service.d/mailadmin.conf
+    rmdir /etc/systemd/system/dovecot.service.d 2>/dev/null || true
     systemctl daemon-reload
 fi
 rm -f /etc/sudoers.d/mailadmin @HELPER@

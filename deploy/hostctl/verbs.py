@@ -28,6 +28,7 @@ from . import (
     release,
     sessions,
     switch,
+    upgrades,
     usage,
     wire,
 )
@@ -97,6 +98,7 @@ def _release(host: Host, header: Header, payload: IO[bytes]) -> Result:
 
 def _recover(host: Host, header: Header, payload: IO[bytes]) -> Result:
     done = switch.recover(host, retry=True)
+    upgrades.mend(host)
     accounts.repair(host)
     return {"outcome": done, "generation": generations.current(host)}
 
@@ -152,6 +154,7 @@ def serve(host: Host, stream: BinaryIO) -> Result:
         if host.layout.state.is_dir():
             with contextlib.suppress(Refused), host.locked():
                 switch.recover(host)
+                upgrades.mend(host)
         return {**facts.collect(host), "host": identity.get("host"), "for": header.get("host")}
     looks = verb == "release" and wire.flag(header, "look")
     if looks or verb in _READING:

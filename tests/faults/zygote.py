@@ -91,6 +91,49 @@ def report(pk: str) -> object:
     }
 
 
+def look() -> object:
+    """→ the paths of what drifted, as its page would show them."""
+    from django.utils import timezone
+
+    from deploy import drift
+    from deploy.helper import Helper
+    from deploy.models import Host
+
+    host = Host.objects.get()
+    with Helper.of(host) as helper:
+        drift.look(host, helper, clock=timezone.now)
+    return list(Host.objects.get().reported().drift)
+
+
+def overwrite() -> object:
+    """One click on the plan's page, which shows what drifted → the rollout's pk."""
+    from django.utils import timezone
+
+    from core import nudge
+    from deploy import rollout
+    from deploy.models import Host
+
+    nudge.send = lambda task, pk: None  # type: ignore[assignment]
+    host = Host.objects.get()
+    marks = [host.reported().drift_mark]
+    made = rollout.request(hosts=[host], by=None, at=timezone.now(), overwrite=marks)
+    return made.hosts.get().pk
+
+
+def back_to(number: str) -> object:
+    """An earlier generation, live again."""
+    from django.utils import timezone
+
+    from core import nudge
+    from deploy import rollout
+    from deploy.models import Generation, Host
+
+    nudge.send = lambda task, pk: None  # type: ignore[assignment]
+    host, to = Host.objects.get(), Generation.objects.get(number=number)
+    made = rollout.request(hosts=[host], to=to, by=None, at=timezone.now())
+    return worker.carry(str(made.hosts.get().pk))
+
+
 VERBS: dict[str, Callable[..., object]] = {
     "prepare": worker.prepare,
     "ask": worker.ask,
@@ -98,6 +141,9 @@ VERBS: dict[str, Callable[..., object]] = {
     "carry": carry,
     "tick": tick,
     "report": report,
+    "look": look,
+    "overwrite": overwrite,
+    "back_to": back_to,
 }
 
 
