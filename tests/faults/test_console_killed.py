@@ -10,10 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.consoles import KILLED, Console, console_of
-from tests.live.conftest import can_run_hosts, started
-
-__all__ = ["can_run_hosts"]
-pytestmark = [pytest.mark.faults, pytest.mark.live]
+from tests.live.conftest import started
 
 
 @pytest.fixture(scope="module")

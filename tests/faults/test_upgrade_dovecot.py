@@ -14,10 +14,7 @@ import pytest
 from deploy import transport
 from deploy.practice import Machine
 from tests.faults.consoles import Console, console_of
-from tests.live.conftest import can_run_hosts, started
-
-__all__ = ["can_run_hosts"]
-pytestmark = [pytest.mark.faults, pytest.mark.live]
+from tests.live.conftest import started
 
 STATE = "/var/lib/mailadmin"
 KEPT = (STATE, "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key.pub")

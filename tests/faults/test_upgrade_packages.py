@@ -11,10 +11,7 @@ import pytest
 
 from deploy.practice import Machine
 from tests.faults.consoles import Console, console_of
-from tests.live.conftest import can_run_hosts, started
-
-__all__ = ["can_run_hosts"]
-pytestmark = [pytest.mark.faults, pytest.mark.live]
+from tests.live.conftest import started
 
 UPGRADE = r"""
 set -eu
