@@ -41,6 +41,12 @@ class Pending:
     busy: HostRollout | None = None
 
     @property
+    def is_planned(self) -> bool:
+        """Nothing happens there yet: it begins at a time of day."""
+        busy = self.busy
+        return bool(busy and busy.state == HostRollout.PLANNED and busy.rollout.starts_at)
+
+    @property
     def count(self) -> int:
         return len(self.sentences)
 
@@ -96,7 +102,7 @@ def pending(hosts: Iterable[Host] | None = None) -> list[Pending]:
     }
     busy = {
         row.host_id: row
-        for row in HostRollout.objects.open().filter(host__in=rows).select_related("generation")
+        for row in HostRollout.objects.open().filter(host__in=rows).select_related("rollout")
     }
     found = []
     for host in rows:

@@ -20,12 +20,16 @@ from deploy.models import AccountPush
 @requires("deploy.view")
 def change_bar(request: HttpRequest) -> HttpResponse:
     """Empty when everything is live."""
-    pending = changes.pending()
+    found = changes.pending()
+    pending = [each for each in found if not each.busy]
+    busy = [each.busy for each in found if each.busy and not each.is_planned]
     context = {
         "pending": pending,
         "one": pending[0] if len(pending) == 1 else None,
         "count": sum(each.count for each in pending),
-        "busy": next((each.busy for each in pending if each.busy), None),
+        "busy": busy[0] if busy else None,
+        "many": len(busy),
+        "planned": next((each.busy for each in found if each.is_planned), None),
     }
     return render(request, "deploy/_change_bar.html", context)
 

@@ -138,7 +138,19 @@ def preview(host: Host, *, to: Generation | None = None, only_certificate: bool 
 
     `only_certificate`: what is live stays as it is, but for the certificate.
     """
-    live = live_generation(host)
+    return _preview(host, live_generation(host), to, only_certificate)
+
+
+def previews(hosts: Sequence[Host]) -> list[Preview]:
+    """The same of many hosts."""
+    rows = Generation.objects.live().filter(host__in=hosts)
+    live = {generation.host_id: generation for generation in rows}
+    return [_preview(host, live.get(host.pk), None, False) for host in hosts]
+
+
+def _preview(
+    host: Host, live: Generation | None, to: Generation | None, only_certificate: bool
+) -> Preview:
     objections: list[str] = []
     wanted: Wanted | None = None
     try:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.models import Change, Domain
 from core.access import requires
 from core.errors import Refusal
+from core.paging import SIZE, page_of
 from deploy import (
     accounts_push,
     certificates,
@@ -48,13 +49,25 @@ def found(pk: int) -> Host:
 @require_GET
 @requires("deploy.view")
 def hosts(request: HttpRequest) -> HttpResponse:
-    rows = list(Host.objects.select_related(snapshot.WITH_CHAIN))
+    asked = request.GET.get("q", "").strip()[:253]
+    found_rows = Host.objects.select_related(snapshot.WITH_CHAIN)
+    if asked:
+        found_rows = found_rows.filter(fqdn__icontains=asked)
+    page = page_of(found_rows, request.GET, order="fqdn")
+    rows = page.rows
     waiting = {each.host.pk: each for each in changes.pending(h for h in rows if h.is_ready)}
     live = rollout.live_numbers(rows)
     changed = drift.unsettled_on(rows)
     mtas = {row.pk: row.mta for row in rows}
     failed = {pk: parts_of(bad, mtas[pk]) for pk, bad in probing.failing_on(rows).items()}
+    total = Host.objects.count()
     context = {
+        "page": page,
+        "page_size": SIZE,
+        "asked": asked,
+        "total": total,
+        "any": total > 0,
+        "any_waiting": any(not each.busy for each in waiting.values()) or total > len(rows),
         "rows": [
             (
                 row,

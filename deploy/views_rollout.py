@@ -1,10 +1,10 @@
-"""Pages of putting something live: the plan with its diff, a rollout as it happens, generations."""
+"""Pages of putting a host live: the plan with its diff, and generations. What a rollout does is in
+`views_progress`, many hosts at once in `views_fleet`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,15 +14,18 @@ from django.views.decorators.http import require_GET, require_POST
 from core.access import requires
 from core.errors import Refusal
 from core.paging import page_of
-from deploy import changes, comparing, drift, going_back, sentences, states
+from deploy import changes, comparing, drift, going_back, sentences
 from deploy import plan as planning
 from deploy import rollout as rollouts
 from deploy.forms import InsistForm
-from deploy.models import Generation, Host, HostRollout, Rollout, RolloutStep
+from deploy.forms_fleet import BeginningForm
+from deploy.models import Generation, Host, HostRollout
+from deploy.render.values import from_record
 from deploy.views import found
 from deploy.views_drift import diff_lines, parts_of
 
-PHASES = (states.STAGING, states.VALIDATING, states.SWITCHING, states.PROBING)
+MOST_NUMBERS = 200
+"""Generations to choose from; older ones by their address."""
 
 
 @require_GET
@@ -39,6 +42,7 @@ def plan_context(host: Host, preview: rollouts.Preview) -> dict[str, Any]:
     made = preview.plan
     return {
         "host": host,
+        "form": BeginningForm(),
         "preview": preview,
         "plan": made,
         "changes": [changes.sentence(change) for change in preview.changes],
@@ -76,12 +80,17 @@ def services_of(made: planning.Plan) -> list[tuple[object, object, float]]:
 @requires("deploy.rollout")
 def put_live(request: HttpRequest, pk: int) -> HttpResponse:
     host = found(pk)
+    form = BeginningForm(request.POST)
+    if not form.is_valid():
+        context = plan_context(host, rollouts.preview(host)) | {"form": form}
+        return render(request, "deploy/plan.html", context, status=422)
     try:
         made = rollouts.request(
             hosts=[host],
             by=request.user,
             at=timezone.now(),
-            reason=request.POST.get("reason", "")[:200],
+            reason=form.cleaned_data["reason"],
+            starts_at=form.begins,
             even_if_same=request.POST.get("even_if_same") == "yes",
             overwrite=request.POST.getlist("overwrite"),
         )
@@ -89,107 +98,6 @@ def put_live(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, refusal.sentence)
         return redirect("deploy:plan", pk)
     return redirect("deploy:rollout", made.pk)
-
-
-@require_GET
-@requires("deploy.view")
-def rollout(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Rollout.objects.select_related("created_by"), pk=pk)
-    return render(request, "deploy/rollout.html", rollout_context(row))
-
-
-@require_GET
-@requires("deploy.view")
-def progress(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(Rollout.objects.select_related("created_by"), pk=pk)
-    context = rollout_context(row)
-    response = render(request, "deploy/_rollout.html", context)
-    if not context["is_open"]:
-        response["HX-Trigger"] = "changes"
-    return response
-
-
-@dataclass(frozen=True)
-class Line:
-    """A step as the page shows it; `inner` are the finer ones below it."""
-
-    row: RolloutStep
-    title: str
-    inner: list["Line"]
-
-    @property
-    def css(self) -> str:
-        if self.row.ok is None:
-            return "busy"
-        return "done" if self.row.ok else "failed"
-
-
-def lines_of(row: HostRollout) -> list[Line]:
-    """The log, each finer step (`validate.m4`) below its own (`validate`)."""
-    outer: list[Line] = []
-    by_name: dict[str, Line] = {}
-    for step in row.steps.all():
-        line = Line(step, sentences.step(step.name), [])
-        head = step.name.partition(".")[0]
-        if "." in step.name and head in by_name:
-            by_name[head].inner.append(line)
-        else:
-            outer.append(line)
-            by_name[step.name] = line
-    return outer
-
-
-def rollout_context(row: Rollout) -> dict[str, Any]:
-    rows = list(
-        row.hosts.select_related("host", "generation__certificate", "generation__came_from")
-        .prefetch_related("steps")
-        .order_by("pk")
-    )
-    return {
-        "rollout": row,
-        "is_open": any(each.is_open for each in rows),
-        "hosts": [host_part(each) for each in rows],
-    }
-
-
-@dataclass(frozen=True)
-class Proof:
-    """A probe of a receipt as the page shows it."""
-
-    port: int
-    protocol: str
-    what: sentences.Text
-    evidence: str
-
-    @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> Self:
-        evidence = kept["evidence"]
-        if kept["fingerprint"]:
-            # The whole fingerprint is in the log below.
-            evidence = evidence.replace(kept["fingerprint"], f"{kept['fingerprint'][:16]}…")
-        return cls(kept["port"], kept["protocol"], sentences.KINDS[kept["kind"]], evidence)
-
-
-def host_part(row: HostRollout) -> dict[str, Any]:
-    proofs = row.receipt.get("proofs", [])
-    back = Generation.objects.filter(host=row.host, state=Generation.KEPT).first()
-    return {
-        "row": row,
-        "kind": sentences.STATE_KINDS[row.state],
-        "lines": lines_of(row),
-        "problem": sentences.problem(row.problem, row.problem_detail),
-        "overwritten": sorted(row.overwrites),
-        "next": sentences.WHAT_NEXT.get(row.state, ""),
-        "proved": sentences.by_port([Proof.of(each) for each in proofs]),
-        "services": [
-            (changes.SERVICES.get(name, name), sentences.DONE.get(act, act))
-            for name, act in row.receipt.get("services", {}).items()
-        ],
-        "back": back
-        if row.state == HostRollout.CONFIRMED and row.generation.state == "live"
-        else None,
-        "is_open": row.is_open,
-    }
 
 
 @require_GET
@@ -202,7 +110,39 @@ def generations(request: HttpRequest, pk: int) -> HttpResponse:
         .defer("files")
     )
     page = page_of(rows, request.GET, order="-number")
-    return render(request, "deploy/generations.html", {"host": host, "page": page})
+    first = Generation.objects.filter(host=host).order_by("number").values_list("number", flat=True)
+    context = {"host": host, "page": page, "oldest": first.first()}
+    return render(request, "deploy/generations.html", context)
+
+
+@require_GET
+@requires("deploy.view")
+def difference(request: HttpRequest, pk: int) -> HttpResponse:
+    """Between any two generations; `from` is the one before `to` when nothing is said."""
+    host = found(pk)
+    rows = Generation.objects.filter(host=host).select_related("created_by").order_by("-number")
+    new = _numbered(rows, request.GET.get("to")) or rows.first()
+    old = None
+    if new is not None:
+        old = _numbered(rows, request.GET.get("from")) or rows.filter(number__lt=new.number).first()
+    context: dict[str, Any] = {
+        "host": host,
+        "old": old,
+        "new": new,
+        "both": [old, new],
+        "numbers": rows.values_list("number", flat=True)[:MOST_NUMBERS],
+    }
+    if old is not None and new is not None:
+        before, after = from_record(old.snapshot), from_record(new.snapshot)
+        between = planning.plan(host.reported(), old.bundle(), new.bundle())
+        context["changes"] = [changes.sentence(each) for each in planning.describe(before, after)]
+        context["files"] = [(each, diff_lines(each.unified_diff)) for each in between.changes]
+    return render(request, "deploy/difference.html", context)
+
+
+def _numbered(rows: "QuerySet[Generation]", text: str | None) -> Generation | None:
+    number = int(text) if text and text.isdecimal() and len(text) < 10 else None
+    return rows.filter(number=number).first() if number is not None else None
 
 
 @require_GET

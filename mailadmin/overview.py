@@ -16,7 +16,7 @@ from accounts.models import Domain, Mailbox
 from ca import ending, notices, trust
 from ca.models import Certificate
 from ca.wording.renewal import due_reason
-from deploy import drift, probing, renewal, sentences
+from deploy import drift, probing, renewal, sentences, states
 from deploy import notices as host_notices
 from deploy.models import AccountPush, Generation, Host, HostRollout, Probing
 
@@ -113,7 +113,13 @@ def last_rollouts(hosts: list[Host]) -> dict[int, HostRollout]:
     """The newest rollout of each host."""
     newest = HostRollout.objects.filter(host__in=hosts).order_by().values("host")
     rows = HostRollout.objects.filter(pk__in=newest.annotate(newest=Max("pk")).values("newest"))
-    return {row.host_id: row for row in rows.only("host_id", "state", "rollout_id")}
+    return {row.host_id: row for row in rows.only("host_id", "state", "problem", "rollout_id")}
+
+
+def did_not_go_live(rollout: HostRollout) -> bool:
+    """But where another host failed first, or somebody called it off."""
+    ended = rollout.state in (HostRollout.REFUSED, HostRollout.ROLLED_BACK)
+    return ended and rollout.problem not in (states.STOPPED, states.CANCELLED)
 
 
 def host_needs(host: Host, rollout: HostRollout | None, at: datetime) -> list[Need]:
@@ -134,7 +140,7 @@ def host_needs(host: Host, rollout: HostRollout | None, at: datetime) -> list[Ne
             _("The last rollout did not work and the host is not on its old configuration."),
             _("See the log"),
         )  # fmt: skip
-    elif rollout and rollout.state in (HostRollout.REFUSED, HostRollout.ROLLED_BACK):
+    elif rollout and did_not_go_live(rollout):
         need(
             "warning", _("The last rollout on %(host)s did not go live"),
             _("The old configuration is running. The log says what was wrong."), _("See the log"),

@@ -82,6 +82,29 @@
     if (event.target.closest("[data-submit-on-change]")) event.target.form.requestSubmit();
   });
 
+  // A date and time as the reader writes it; the moment it is travels beside it.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const place of document.querySelectorAll("[data-zone]")) place.textContent = zone;
+  const tell = (input) => {
+    const moment = input.value && new Date(input.value);
+    input.form.elements[input.dataset.moment].value = moment ? moment.toISOString() : "";
+  };
+  for (const input of document.querySelectorAll("input[data-moment]")) {
+    input.addEventListener("input", () => tell(input));
+    tell(input);
+  }
+
+  // Fields that only matter for one choice: data-shown-for="name=value".
+  const follow = (part) => {
+    const [name, value] = part.dataset.shownFor.split("=");
+    const form = part.closest("form");
+    const show = () => { part.hidden = form.elements[name].value !== value; };
+    form.addEventListener("change", show);
+    window.addEventListener("pageshow", show);
+    show();
+  };
+  document.querySelectorAll("[data-shown-for]").forEach(follow);
+
   const relative = new Intl.RelativeTimeFormat(root.lang || "en", { numeric: "auto" });
   const steps = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
   const say = (moment) => {

@@ -110,6 +110,25 @@ def certified(host: Host, issue: Callable[..., Certificate]) -> Host:
 
 
 @pytest.fixture
+def hosts(issue: Callable[..., Certificate], owner, now: datetime) -> list[Host]:  # type: ignore[no-untyped-def]
+    """mail1 to mail4, each with a certificate of its own and its accounts there."""
+    made = []
+    for number in range(1, 5):
+        name = f"mail{number}.example.test"
+        row = enrolment.add(fqdn=name, address=f"192.0.2.{number}", ssh_port=22, by=owner, at=now)
+        row.jobs.all().delete()
+        enrolment.give_key(row)
+        facts = {**FACTS, "hostname": name}
+        Host.objects.filter(pk=row.pk).update(
+            state=Host.READY, host_key=HOST_KEY, facts=facts, facts_at=now, certificate=issue(name)
+        )
+        row.refresh_from_db()
+        current(row)
+        made.append(row)
+    return made
+
+
+@pytest.fixture
 def deployed(certified: Host, owner, now: datetime) -> Host:  # type: ignore[no-untyped-def]
     """Its first generation is live."""
     from tests.deploy import drifting

@@ -8,11 +8,11 @@ import pytest
 from core import leases
 from core.errors import Refusal
 from core.models import AuditEvent
-from deploy import carriage, due, enrolment, fleet, rollout
+from deploy import carriage, due, fleet, rollout
 from deploy.models import Generation, Host, HostRollout, Rollout
 from deploy.transport import Unreachable
 from mailadmin.tick import tick
-from tests.deploy.conftest import FACTS, HOST_KEY, ScriptedHelper, current, refusal
+from tests.deploy.conftest import FACTS, ScriptedHelper, refusal
 from tests.deploy.test_api import call
 from tests.deploy.test_carriage import Clock, after, carry, to_switch, tools
 
@@ -22,25 +22,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def clock(now) -> Clock:
     return Clock(now)
-
-
-@pytest.fixture
-def hosts(issue, owner, now) -> list[Host]:
-    """Four, each with a certificate of its own and its accounts there."""
-    made = []
-    for number in range(1, 5):
-        name = f"mail{number}.example.test"
-        row = enrolment.add(fqdn=name, address=f"192.0.2.{number}", ssh_port=22, by=owner, at=now)
-        row.jobs.all().delete()
-        enrolment.give_key(row)
-        facts = {**FACTS, "hostname": name}
-        Host.objects.filter(pk=row.pk).update(
-            state=Host.READY, host_key=HOST_KEY, facts=facts, facts_at=now, certificate=issue(name)
-        )
-        row.refresh_from_db()
-        current(row)
-        made.append(row)
-    return made
 
 
 @pytest.fixture
