@@ -7,6 +7,7 @@ The job is done when the order is; `Host.certificate` is what the host *should* 
 bar offers to put it live. The one before is superseded only after a rollout saw the new one served.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from ca import issuance
-from ca.models import Issuer, Order
+from ca.models import Certificate, Issuer, Order
 from core import audit, leases
 from core.errors import Refusal
 from core.models import Operator
@@ -49,10 +50,12 @@ def ask(
     host: Host,
     issuer: Issuer | None,
     names: Sequence[str] = (),
+    renews: Certificate | None = None,
     by: Operator | None,
     at: datetime,
 ) -> HostJob:
-    """Order a certificate for a key that the host is about to make.
+    """Order a certificate for a key that the host is about to make, in the place of `renews`, or
+    else of the one that the host should serve so far.
 
     Raises what `ca.issuance.request` raises, and AskedAlready, NotConnected, NoIssuer.
     """
@@ -67,7 +70,12 @@ def ask(
     try:
         with transaction.atomic():
             order = issuance.request(
-                profile="host", names=list(names) or [host.fqdn], issuer=issuer, by=by, at=at
+                profile="host",
+                names=list(names) or [host.fqdn],
+                issuer=issuer,
+                renews=renews or host.certificate,
+                by=by,
+                at=at,
             )
             job = add_job(kind=HostJob.CERTIFICATE, host=host, order=order, by=by, at=at)
             audit.record(
@@ -82,6 +90,13 @@ def ask(
             _("A certificate for %(host)s is being made already.") % {"host": host.fqdn}
         ) from None
     return job
+
+
+def let_go(order: Order, *, why: str, at: datetime) -> None:
+    """End an order whose key will not come, so that another may be made in its place."""
+    # One that the signer has in hand ends there.
+    with contextlib.suppress(issuance.OrderEnded):
+        issuance.refuse(order=order, code="host_failed", detail={"why": why}, by=None, at=at)
 
 
 def carry_out(

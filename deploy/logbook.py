@@ -182,15 +182,15 @@ class Logbook:
             return
         issuance.confirm_served(certificate=new, where=self.host.fqdn, by=None, at=now)
         old = before.certificate if before else None
-        if old is not None and _follows(new, old) and not _served_elsewhere(old):
+        if old is not None and _follows(new, old, now) and not _served_elsewhere(old):
             issuance.supersede(old=old, new=new, by=None, at=now)
 
 
-def _follows(new: Certificate, old: Certificate) -> bool:
+def _follows(new: Certificate, old: Certificate, at: datetime) -> bool:
     return (
         new.pk != old.pk
         and old.state == Certificate.VALID
-        and new.state == Certificate.VALID
+        and new.is_valid(at)
         and old.issued_at <= new.issued_at
     )
 

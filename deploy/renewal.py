@@ -50,7 +50,7 @@ def ripe(at: datetime) -> list[tuple[Host, Certificate]]:
 def step(host: Host, at: datetime) -> str:
     """ASK or PUT_LIVE; empty when nothing is to be done now."""
     old = live_certificate(host)
-    if old is None or not host.is_ready or old.state != Certificate.VALID or begins(old) > at:
+    if old is None or not host.is_ready or old.revoked_at is not None or begins(old) > at:
         return ""
     if host.jobs.open().filter(kind=HostJob.CERTIFICATE).exists():
         return ""
@@ -61,7 +61,9 @@ def step(host: Host, at: datetime) -> str:
     next_try = next_try_of(failures(host, old))
     if next_try is not None and next_try > at:
         return ""
-    if host.certificate_id == old.pk:
+    wanted = host.certificate
+    if wanted is None or wanted.pk == old.pk or not wanted.is_valid(at):
+        # What was revoked or has expired before it went live serves nobody.
         return ASK
     # What an operator asked for is put live by an operator.
     return PUT_LIVE if _made_by_itself(host) else ""
@@ -82,7 +84,7 @@ def renew(pk: int, *, at: datetime) -> None:
         if what == ASK:
             issuer = ca_renewal.signed_by(old)
             able = issuer if issuer in certificates.issuers(at) else None
-            certificates.ask(host=host, issuer=able, names=old.names, by=None, at=at)
+            certificates.ask(host=host, issuer=able, names=old.names, renews=old, by=None, at=at)
         else:
             rollout.request(hosts=[host], by=None, at=at, reason="renewal", only_certificate=True)
     except (certificates.AskedAlready, rollout.UnderWay):

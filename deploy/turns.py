@@ -56,6 +56,9 @@ def run(pk: int, tools: Tools | None = None) -> None:
         except Wait as wait:
             leases.release(job, retry_at=tools.clock() + wait.pause)
             return
+        if outcome.problem and job.order is not None:
+            why = outcome.detail or outcome.problem
+            certificates.let_go(job.order, why=why, at=tools.clock())
         leases.release(
             job,
             state=HostJob.FAILED if outcome.problem else HostJob.DONE,
