@@ -26,7 +26,7 @@ from accounts.models import Mailbox
 from core import audit, leases
 from core.errors import Refusal
 from core.models import Operator
-from deploy import drift, jobs
+from deploy import accounts_push, drift, jobs
 from deploy.helper import Helper
 from deploy.jobs import LEASE_SECONDS, Outcome
 from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout
@@ -125,15 +125,20 @@ class Report:
         return tuple(login for login in self.logins if not login.is_closed_here)
 
 
-def mark_of(found: Mapping[str, Any]) -> str:
+def mark_of(host: Host, found: Mapping[str, Any]) -> str:
     """Changes with what somebody must have seen: the domains and the logins. The queue moves."""
     said = [
-        sorted(found.get("unknown", ())),
-        found.get("unknown_count"),
-        sorted(row["name"] for row in found.get("logins", ())),
-        found.get("more"),
+        *_unknown(host, found),
+        sorted(row["name"] for row in found["logins"]),
+        found["more"],
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _unknown(host: Host, found: Mapping[str, Any]) -> tuple[list[str], int]:
+    """The domains and how many there are, without the one that is the probes'."""
+    named = sorted(name for name in found["unknown"] if name != accounts_push.probe_domain(host))
+    return named, found["unknown_count"] - len(found["unknown"]) + len(named)
 
 
 def last_look(host: Host) -> HostJob | None:
@@ -147,12 +152,13 @@ def seen(host: Host) -> Report | None:
         return None
     found = job.found
     queue, to_hold = found["queue"], found["to_hold"]
+    unknown, count = _unknown(host, found)
     oldest = queue.get("oldest")
     return Report(
         at=job.finished_at,
-        mark=mark_of(found),
-        unknown=tuple(found["unknown"][:MOST_SHOWN]),
-        unknown_more=max(0, found["unknown_count"] - MOST_SHOWN),
+        mark=mark_of(host, found),
+        unknown=tuple(unknown[:MOST_SHOWN]),
+        unknown_more=count - len(unknown[:MOST_SHOWN]),
         logins=_logins(host, found["logins"]),
         logins_more=found["more"],
         unlisted=tuple(found["unlisted"]),
@@ -287,7 +293,8 @@ def carry_out(job: HostJob, *, clock: Clock, transport: Transport | None = None)
 def _leave(job: HostJob, helper: Helper, base: int) -> Outcome | None:
     """None when the host is on generation 0 and waits to be told to stay."""
     leases.save(job, step="look", fraction=0.2)
-    if mark_of(helper.release_look()) != job.wish.get("mark"):
+    assert job.host is not None
+    if mark_of(job.host, helper.release_look()) != job.wish.get("mark"):
         return Outcome("other_than_seen")
     try:
         for event in helper.release(base=base, deadline=DEADLINE_SECONDS):

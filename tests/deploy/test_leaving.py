@@ -231,9 +231,19 @@ def test_what_is_different_from_what_was_seen_stops_it(
     assert rollout.live_generation(deployed) is not None
 
 
-def test_a_longer_queue_does_not_stop_it(looked: leaving.Report) -> None:
+def test_a_longer_queue_does_not_stop_it(deployed: Host, looked: leaving.Report) -> None:
     longer = {**LOOK, "queue": {"count": 9}, "to_hold": {"count": 8}}
-    assert leaving.mark_of(longer) == looked.mark
+    assert leaving.mark_of(deployed, longer) == looked.mark
+
+
+def test_the_probes_domain_is_nobodys_business(
+    deployed: Host, owner: Any, helper: ScriptedHelper, looked: leaving.Report
+) -> None:
+    own = f"probe.{deployed.fqdn}"
+    with_it = {**LOOK, "unknown": ["example.test", own], "unknown_count": 2}
+    report = look(deployed, helper, owner, with_it)
+    assert (report.unknown, report.unknown_more) == (("example.test",), 0)
+    assert report.mark == looked.mark
 
 
 @pytest.mark.parametrize(

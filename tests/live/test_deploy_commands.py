@@ -101,6 +101,30 @@ def test_from_a_shell_alone(console: Console) -> None:
     assert terminal.does("rollback", NAME, "--to", "3")["rollout"] is None
 
 
+def test_given_back_and_put_live_again(console: Console) -> None:
+    """Its daemons did not run before the console, so they stop."""
+    terminal, machine = console.terminal, console.machine
+    machine.run(["useradd", "-m", "carol"])
+    machine.run(["chpasswd"], input="carol:larch\n")
+    refused = terminal.refuses("confirmation_missing", "release", "practice")
+    assert "--yes" in refused
+    shown = terminal.run("release", "practice", "--yes")
+    assert shown.status == 0, shown.out + shown.err
+    for part in ("open again, too: carol.", "In the queue: 0", "as it was before the console"):
+        assert part in shown.out
+    assert not machine.path("/etc/mail/sendmail.cf").is_symlink()
+    assert terminal.sql(LIVE) == []
+    facts = json.loads(console.worker("facts").stdout.splitlines()[-1])
+    assert facts["generation"] == 0
+    assert not any(each["running"] for each in facts["services"].values())
+    assert "nothing to give back" in terminal.refuses("nothing_live", "release", NAME, "--yes")
+    (host,) = terminal.does("deploy", NAME, "--yes")["hosts"]
+    assert (host["state"], host["base"]) == ("confirmed", 0)
+    given = terminal.does("release", NAME, "--yes")
+    assert given["released_at"] and [each["name"] for each in given["logins"]] == ["carol"]
+    assert terminal.does("deploy", NAME, "--yes")["confirmed"]
+
+
 def test_what_was_changed_there_is_named(console: Console) -> None:
     terminal = console.terminal
     assert terminal.does("drift", "practice", "--exit-code")["drift"] == []
