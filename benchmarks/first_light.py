@@ -43,11 +43,11 @@ def run() -> list[str]:
         data = Path(folder) / "data"
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(clone)], check=True)
-        with _started(Path(folder) / "new", clone) as (new, _process):
+        with started(Path(folder) / "new", clone) as (new, _process):
             pass
-        with _started(data) as (first, _process):
+        with started(data) as (first, _process):
             pass
-        with _started(data) as (again, process):
+        with started(data) as (again, process):
             time.sleep(IDLE_SECONDS)
             memory = [_pss(pid) for pid in _tree(process.pid)]
             measured = _live_host(data) if os.geteuid() == 0 else None
@@ -89,7 +89,7 @@ def _live_host(data: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _started(
+def started(
     data: Path, checkout: Path = CHECKOUT
 ) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
     with socket.socket() as one:

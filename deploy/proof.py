@@ -19,7 +19,7 @@ from typing import Protocol
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.hashing import hash_password
+from accounts.hashing import hash_secret
 from accounts.models import Alias
 from core.errors import Refusal
 from deploy import accounts_push, probes, rollout
@@ -99,7 +99,7 @@ def add_login(host: Host, helper: Helper, place: Place, *, clock: Clock) -> None
     """
     mailbox = {
         "address": place.login,
-        "password": hash_password(place.password),
+        "password": hash_secret(place.password),
         "can_login": True,
         "can_send": True,
         "receives": True,

@@ -10,12 +10,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 NAMES = (
     "accounts_lists",
+    "bridge",
     "ca_sign",
     "crl",
     "delta",
     "finding",
     "first_light",
     "flags",
+    "fleet",
     "import_accounts",
     "ocsp",
 )
