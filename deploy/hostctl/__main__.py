@@ -17,7 +17,7 @@ from typing import List
 
 from . import accounts, bridge, deadman, paths, services, switch, upgrades, verbs
 from .host import Host
-from .wire import Output, Refused
+from .wire import Output, Refused, code_of, sentence
 
 
 def main(argv: List[str]) -> int:
@@ -56,8 +56,7 @@ def main(argv: List[str]) -> int:
         emit({"event": "error", "code": refused.code, "message": refused.message, **refused.extra})
         return 1
     except Exception as failure:  # noqa: BLE001 - the last line is always a result or an error
-        message = f"The helper failed: {type(failure).__name__}: {failure}"
-        emit({"event": "error", "code": "internal", "message": message})
+        emit({"event": "error", "code": code_of(failure), "message": sentence(failure)})
         return 1
     emit({"event": "result", **result})
     return 0

@@ -123,7 +123,8 @@ def apply(
                 database.execute("UPDATE meta SET dirty = ?", (",".join(sorted(dirty)),))
                 database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # a full disk has rolled it back already
+                    database.execute("ROLLBACK")
                 raise
             said.detail = f"{change.lines} lines, {len(change.removed)} mailboxes removed"
         leaving = sorted(set(ended) | change.removed)

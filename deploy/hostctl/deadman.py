@@ -92,10 +92,12 @@ def _settled(host: Host, number: int) -> bool:
         return True  # it would only fail again; people are told
     if entry.due is not None and entry.due > 0:
         return False
-    # Due, or the switch is at work: then its lock is taken and there is nothing to do yet.
+    # Due, or the switch is at work: then its lock is taken and there is nothing to do yet.  Once he
+    # has gone back that is the end of it, even where it could not be written down.
     try:
         with host.locked():
-            switch.recover(host)
+            return switch.recover(host) is not None
     except Refused as refused:
         return refused.code == "rollback_failed"
-    return False
+    except OSError:  # not even the lock: until the disk can be written
+        return False

@@ -6,7 +6,9 @@ Write beside, fsync, rename, fsync the folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Optional
 
@@ -19,6 +21,13 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def write_all(handle: int, data: bytes) -> None:
+    """Shortly before a disk is full, write() takes a part and says nothing."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
 def create(path: Path, data: bytes, mode: int, owner: Optional[tuple[int, int]] = None) -> None:
     """A new file, its mode set before its bytes are in it; refuses one that is there."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -26,9 +35,7 @@ def create(path: Path, data: bytes, mode: int, owner: Optional[tuple[int, int]] 
         if owner is not None:
             os.fchown(handle, *owner)
         os.fchmod(handle, mode)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
+        write_all(handle, data)
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -61,10 +68,18 @@ def remove(path: Path) -> None:
 
 
 def folder(path: Path, mode: int, owner: Optional[tuple[int, int]] = None) -> None:
-    """A folder with exactly this mode and owner, made when it is not there."""
+    """A folder with exactly this mode and owner, made when it is not there.
+
+    One that is right is not touched, so that a disk which cannot be written stops nothing.  A link
+    in its place is not followed: OSError (ELOOP).
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "a link is where a folder belongs", str(path))
     if not path.is_dir():
         os.makedirs(path, mode=0o755, exist_ok=True)
         fsync_folder(path.parent)
-    os.chmod(path, mode)
-    if owner is not None:
+    found = os.stat(path)
+    if stat.S_IMODE(found.st_mode) != mode:
+        os.chmod(path, mode)
+    if owner is not None and (found.st_uid, found.st_gid) != owner:
         os.chown(path, *owner)

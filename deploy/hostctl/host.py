@@ -20,7 +20,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import IO, TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from . import durable, paths
 from .wire import Emit, Refused
@@ -52,6 +52,14 @@ class Ran:
         return " / ".join(lines[-4:])[:800] or f"exit status {self.status}"
 
 
+def _scratch() -> IO[bytes]:
+    """An unnamed file; in memory where no disk has room, for a rollback has to go on."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return os.fdopen(os.memfd_create("hostctl"), "w+b")
+
+
 def run(
     argv: List[str],
     *,
@@ -72,11 +80,7 @@ def run(
         resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    with (
-        tempfile.TemporaryFile() as given,
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as err,
-    ):
+    with _scratch() as given, _scratch() as out, _scratch() as err:
         given.write(stdin)
         given.seek(0)
         who: Dict[str, Any] = {}

@@ -85,7 +85,7 @@ class Entry:
         try:
             if self.records and not _ends_with_newline(self.path):
                 line = b"\n" + line
-            os.write(handle, line)
+            durable.write_all(handle, line)
             os.fsync(handle)
         finally:
             os.close(handle)

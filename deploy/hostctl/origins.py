@@ -69,6 +69,16 @@ def remember(host: Host) -> None:
     shutil.rmtree(target.with_name(".0.gone"), ignore_errors=True)
 
 
+def _is_file_of(path: Path, was: Dict[str, Any], kept: Path) -> bool:
+    try:
+        found = os.stat(path)
+        return (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (
+            was["mode"], was["uid"], was["gid"]
+        ) and path.read_bytes() == (kept / was["copy"]).read_bytes()  # fmt: skip
+    except OSError:
+        return False
+
+
 def _is_link_to(path: Path, target: str) -> bool:
     return path.is_symlink() and os.readlink(path) == target
 
@@ -82,7 +92,8 @@ def link(host: Host) -> None:
 
 
 def put_back(host: Host) -> None:
-    """Gives the well-known paths back what they were."""
+    """Gives the well-known paths back what they were; what is so already is not written, for which
+    there may be no room."""
     values = generations.manifest(host, 0)
     if values is None:
         raise Refused("origin", "What was here before the console is not on record.")
@@ -91,8 +102,9 @@ def put_back(host: Host) -> None:
         if was["kind"] == "absent":
             durable.remove(path)
         elif was["kind"] == "link":
-            durable.relink(path, was["target"])
-        else:
+            if not _is_link_to(path, was["target"]):
+                durable.relink(path, was["target"])
+        elif path.is_symlink() or not _is_file_of(path, was, host.layout.generation(0)):
             content = (host.layout.generation(0) / was["copy"]).read_bytes()
             owner = (was["uid"], was["gid"]) if host.real else None
             durable.write(path, content, was["mode"], owner)

@@ -19,12 +19,13 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
-from . import before, deadman, drifted, generations, holding, origins, services
+from . import before, deadman, drifted, generations, holding, origins, paths, services
 from .host import Host
 from .journal import Entry, Journal, boot_id, uptime
-from .wire import Refused, step
+from .wire import Refused, sentence, step
 
 DEADLINE_LEAST, DEADLINE_MOST = 2, 3600
+RECOVER = f"python3 -I {paths.HELPER} recover"
 
 
 def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str, Any]:
@@ -39,7 +40,8 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
         if open_one.state == "rollback_failed":
             raise Refused(
                 "rollback_failed",
-                "An earlier rollback did not succeed on this host: repair it and recover first.",
+                "An earlier rollback did not succeed on this host. Put right what was in its way, "
+                f"then type as root there: {RECOVER}",
             )
         raise Refused(
             "pending",
@@ -92,7 +94,7 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
                 said.detail = act
         entry.append("switched", boot=boot_id(), due=uptime() + deadline)
     except Exception as failure:
-        why = failure.message if isinstance(failure, Refused) else str(failure)
+        why = _words(failure)
         roll_back(host, entry, why)
         raise Refused(
             "rolled_back",
@@ -104,6 +106,10 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
         generations.prune(host, frozenset({base, generation}))
     told = {name: _DONE[act] for name, act in acts.items()}
     return {"generation": generation, "services": told, "deadline": deadline}
+
+
+def _words(failure: Exception) -> str:
+    return str(failure) if isinstance(failure, services.ServiceFailed) else sentence(failure)
 
 
 _DONE = {"start": "started", "reload": "reloaded", "restart": "restarted", "stop": "stopped"}
@@ -240,23 +246,25 @@ def roll_back(host: Host, entry: Entry, why: str, *, daemons: bool = True) -> No
             _point(host, entry.previous)
             said.detail = f"{entry.generation} -> {entry.previous}"
     except (OSError, Refused) as failure:
-        failures.append(str(failure))
+        failures.append(_words(failure))
     if daemons and not failures:
         for name in host.services:
             try:
                 _bring_back(host, name, entry)
             except (services.ServiceFailed, OSError) as failure:
-                failures.append(str(failure))
+                failures.append(_words(failure))
     if failures:
         with contextlib.suppress(OSError):
             entry.append("rollback_failed", detail=failures)
         raise Refused(
             "rollback_failed",
-            f"{why} Going back to generation {entry.previous} failed too: {' '.join(failures)}",
+            f"{why} Going back to generation {entry.previous} failed too: {' '.join(failures)} "
+            f"Put that right, then type as root on the host: {RECOVER}",
             generation=generations.current(host),
             outcome="rollback_failed",
         )
-    entry.append("rolled_back", daemons=daemons)
+    with contextlib.suppress(OSError):  # it is done; the next start of the helper writes it down
+        entry.append("rolled_back", daemons=daemons)
     if entry.previous:
         _let_go(host)
 

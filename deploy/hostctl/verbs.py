@@ -152,7 +152,7 @@ def serve(host: Host, stream: BinaryIO) -> Result:
     if verb == "facts":
         identity = _identity(host)
         if host.layout.state.is_dir():
-            with contextlib.suppress(Refused), host.locked():
+            with contextlib.suppress(Refused, OSError), host.locked():
                 switch.recover(host)
                 upgrades.mend(host)
         return {**facts.collect(host), "host": identity.get("host"), "for": header.get("host")}
@@ -176,7 +176,7 @@ def serve(host: Host, stream: BinaryIO) -> Result:
         host.prepare()
         if verb != "recover":
             # Whatever comes of it is in the journal; an account's suspension does not wait for it.
-            with contextlib.suppress(Refused), host.locked():
+            with contextlib.suppress(Refused, OSError), host.locked():
                 switch.recover(host)
         with host.locked(_LOCK_PATIENCE, _LOCK_OF.get(verb, "lock")):
             with host.locked(_LOCK_PATIENCE, "identity.lock"):

@@ -11,7 +11,9 @@ or to `"size"` bytes when the header names it.  The last line is a `result` or a
 
 from __future__ import annotations
 
+import errno
 import json
+import sqlite3
 import sys
 import tempfile
 import time
@@ -37,6 +39,30 @@ class Refused(Exception):
         self.code = code
         self.message = message
         self.extra = extra
+
+
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+def code_of(failure: Exception) -> str:
+    """`disk` for what a person with a shell there has to put right, else `internal`."""
+    if isinstance(failure, OSError) and failure.errno in _CANNOT_WRITE:
+        return "disk"
+    full = isinstance(failure, sqlite3.OperationalError) and "is full" in str(failure)
+    return "disk" if full else "internal"
+
+
+def sentence(failure: Exception) -> str:
+    """A failure that nobody put into words, for people."""
+    if isinstance(failure, Refused):
+        return failure.message
+    if code_of(failure) == "disk":
+        why = str(failure)
+        if isinstance(failure, OSError):
+            place = f" ({failure.filename})" if failure.filename else ""
+            why = f"{failure.strerror}{place}"
+        return f"The disk of this host cannot be written: {why}."
+    return f"The helper failed: {type(failure).__name__}: {failure}"
 
 
 def read_header(stream: BinaryIO) -> Header:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.hostctl import accounts, deadman, drifted, generations, holding, switch
+from deploy.hostctl import accounts, deadman, generations, holding, switch
+from tests.faults.sides import managed, one_side, unmanaged, waiting, whole
 from tests.hostctl import queued
 from tests.hostctl.fakes import HASH, Commands, Daemon, FakeHost
 
@@ -96,56 +97,10 @@ def at_every_step(
     return step - 1
 
 
-def whole(host: FakeHost, number: int) -> None:
-    """Pointer, links and daemons all on this generation."""
-    assert generations.current(host) == number
-    if number == 0:
-        assert host.services["sendmail"].loaded == "the system's own cf"
-        assert host.services["dovecot"].loaded == "the system's own conf"
-        assert host.services["bridge"].loaded is None
-        return
-    assert drifted.found(host) == []
-    assert host.services["sendmail"].loaded == f"cf of generation {number}"
-    folder = host.layout.generation(number)
-    assert host.services["dovecot"].loaded == f"2.4 conf of generation {number} in {folder}"
-
-
-def one_side(host: FakeHost, old: int, new: int) -> None:
-    switch.recover(host, retry=True)
-    found = switch.last(host)
-    if found is None:
-        assert generations.current(host) is None, "nothing had begun"
-        return
-    if found["outcome"] == "switched":
-        whole(host, new)
-        switch.rollback(host, generation=new)
-    elif found["outcome"] == "confirmed":
-        whole(host, int(found["generation"]))
-        if generations.current(host) == new:
-            switch.rollback(host, generation=new)
-    whole(host, old)
-    # And it is fit for use: the next switch goes through.
-    switch.switch(host, generation=new, base=old, deadline=60)
-    switch.confirm(host, generation=new)
-    whole(host, new)
-
-
-def managed(host: FakeHost) -> None:
-    host.before()
-    host.stage(1, 0)
-    switch.switch(host, generation=1, base=0, deadline=60)
-    switch.confirm(host, generation=1)
-    host.stage(2, 1)
-
-
 def test_first_switch(tmp_path: Path) -> None:
-    def prepare(host: FakeHost) -> None:
-        host.before()
-        host.stage(1, 0)
-
     steps = at_every_step(
         tmp_path,
-        prepare,
+        unmanaged,
         lambda host: switch.switch(host, generation=1, base=0, deadline=60),
         lambda host: one_side(host, 0, 1),
     )
@@ -163,26 +118,18 @@ def test_switch_between_generations(tmp_path: Path) -> None:
 
 
 def test_confirm(tmp_path: Path) -> None:
-    def prepare(host: FakeHost) -> None:
-        managed(host)
-        switch.switch(host, generation=2, base=1, deadline=600)
-
     at_every_step(
         tmp_path,
-        prepare,
+        waiting,
         lambda host: switch.confirm(host, generation=2),
         lambda host: one_side(host, 1, 2),
     )
 
 
 def test_rollback(tmp_path: Path) -> None:
-    def prepare(host: FakeHost) -> None:
-        managed(host)
-        switch.switch(host, generation=2, base=1, deadline=600)
-
     at_every_step(
         tmp_path,
-        prepare,
+        waiting,
         lambda host: switch.rollback(host, generation=2),
         lambda host: one_side(host, 1, 2),
     )
