@@ -71,5 +71,6 @@ def test_the_way_through(browse, live_server, watch, sign_in, asked, world):  # 
     page.get_by_role("button", name="Give it back").click()
     page.get_by_text("Give the server back: Waiting for a worker").wait_for()
     job = HostJob.objects.get(kind=HostJob.RELEASE)
-    assert job.wish["mark"] == leaving.seen(asked).mark
+    report = leaving.seen(asked)
+    assert report is not None and job.wish["mark"] == report.mark
     assert not watch.problems
