@@ -205,6 +205,10 @@ def rebuild(
     After a small `change` the large ones are edited, except those in `anew`.
     """
     name = name if name is not None else names.own(host)
+    if "sendmail" not in host.services:
+        # Postfix asks the bridge, which reads the database: there are no maps.
+        database.execute("UPDATE meta SET dirty = '', own_name = ?", (name,))
+        return []
     (built_for,) = database.execute("SELECT own_name FROM meta").fetchone()
     todo = _dirty(database) | set(maps.missing(host))
     anew = set(anew)

@@ -1,4 +1,6 @@
-"""The auth bridge: saslauthd's protocol in front, Dovecot's auth protocol behind.
+"""The bridge: what the MTA asks about accounts.  On a host with Sendmail, passwords above all:
+saslauthd's protocol in front, Dovecot's auth protocol behind.  (Postfix asks Dovecot itself for
+those; what it asks here is in `lookups` and `policy`.)
 
 Sendmail's SASL library asks a socket; Dovecot knows the passwords.  `saslauthd -a rimap`
 between them makes every login come from 127.0.0.1, so that four wrong passwords slow down
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import grp
 import os
 import pwd
 import signal
@@ -35,7 +38,10 @@ from typing import BinaryIO, Callable, NamedTuple, Optional, Tuple
 
 from . import durable, paths
 from .full import Full
-from .listening import listen, serve
+from .listening import listen, serve, start
+from .lookups import THREADS as THREADS_POSTFIX
+from .lookups import Lookups
+from .policy import Policy
 from .services import start_time
 from .uses import Uses
 
@@ -225,8 +231,7 @@ def main(layout: paths.Layout, *, detach: bool) -> None:
     """Binds as root, detaches, gives up root for Dovecot's user, serves until TERM."""
     syslog.openlog("mailadmin-bridge", syslog.LOG_PID, syslog.LOG_MAIL)
     durable.folder(layout.run, 0o755)
-    listener = listen(layout.at(paths.BRIDGE_SOCKET))
-    asked_if_full = listen(layout.at(paths.FULL_SOCKET))
+    serving = _for_postfix(layout) if layout.mta == "postfix" else _for_sendmail(layout)
     if detach and os.fork():
         os._exit(0)
     if detach:
@@ -242,8 +247,33 @@ def main(layout: paths.Layout, *, detach: bool) -> None:
     os.setuid(user.pw_uid)
     uses = Uses(layout.last_login_db)
     uses.start()
-    Full(layout.accounts_db, paths.DOVECOT_QUOTA_SOCKET).start(asked_if_full)
     try:
-        Bridge(paths.DOVECOT_AUTH_SOCKET, uses=uses).serve(listener)
+        serving(uses)
     finally:
         uses.store()
+
+
+def _for_sendmail(layout: paths.Layout) -> Callable[[Uses], None]:
+    """Binds its sockets; what is returned serves them for ever."""
+    asked_for_logins = listen(layout.at(paths.BRIDGE_SOCKET))
+    asked_if_full = listen(layout.at(paths.FULL_SOCKET))
+
+    def serving(uses: Uses) -> None:
+        Full(layout.accounts_db, paths.DOVECOT_QUOTA_SOCKET).start(asked_if_full)
+        Bridge(paths.DOVECOT_AUTH_SOCKET, uses=uses).serve(asked_for_logins)
+
+    return serving
+
+
+def _for_postfix(layout: paths.Layout) -> Callable[[Uses], None]:
+    group = grp.getgrnam(paths.POSTFIX_USER).gr_gid
+    asked_who = listen(layout.at(paths.LOOKUP_SOCKET), (0, group))
+    asked_whether = listen(layout.at(paths.POLICY_SOCKET), (0, group))
+
+    def serving(uses: Uses) -> None:
+        full = Full(layout.accounts_db, paths.DOVECOT_QUOTA_SOCKET)
+        policy = Policy(layout.accounts_db, layout.last_login_db, full, uses)
+        start(asked_whether, policy.answer, most=THREADS_POSTFIX)
+        serve(asked_who, Lookups(layout.accounts_db).answer, most=THREADS_POSTFIX)
+
+    return serving

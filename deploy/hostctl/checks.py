@@ -5,6 +5,7 @@
     certificate   pair, dates, chain, name
     sasl          Sendmail.conf asks our bridge and offers nothing else
     sendmail      -bv (syntax, queue, mailer), -bt (senders), a -bs dialogue (TLS, gate)
+    postfix       in their place where Postfix is: `checks_postfix`
     dovecot       doveconf
 
 Everything is checked before it is refused or passed; the first failure refuses.
@@ -20,7 +21,17 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from . import accounts, certificates, dialogue, durable, generations, maps, names, paths
+from . import (
+    accounts,
+    certificates,
+    checks_postfix,
+    dialogue,
+    durable,
+    generations,
+    maps,
+    names,
+    paths,
+)
 from .host import Host
 from .services import Sendmail
 from .wire import Refused, step
@@ -46,18 +57,24 @@ def validate(host: Host, *, generation: int) -> Dict[str, Any]:
     if generation != generations.current(host):
         with step(host.emit, "validate.text"):
             text(folder)
-        with step(host.emit, "validate.m4") as said:
-            cf = build_cf(host, folder)
-            values["installed"][paths.BUILT_CF] = hashlib.sha256(cf).hexdigest()
-            said.detail = f"{len(cf.splitlines())} lines"
-    name = names.of_cf(folder / paths.BUILT_CF) or names.own(host)
+        if "sendmail" in host.services:
+            with step(host.emit, "validate.m4") as said:
+                cf = build_cf(host, folder)
+                values["installed"][paths.BUILT_CF] = hashlib.sha256(cf).hexdigest()
+                said.detail = f"{len(cf.splitlines())} lines"
+    name = names.of_generation(folder) or names.own(host)
     with step(host.emit, "validate.certificate") as said:
         said.detail = certificates.check(host, folder, name)
-    with step(host.emit, "validate.sasl"):
-        sasl(host, folder)
+    if "sendmail" in host.services:
+        with step(host.emit, "validate.sasl"):
+            sasl(host, folder)
     accounts.refresh(host, name)
-    with step(host.emit, "validate.sendmail") as said:
-        said.detail = sendmail(host, folder)
+    if "sendmail" in host.services:
+        with step(host.emit, "validate.sendmail") as said:
+            said.detail = sendmail(host, folder)
+    else:
+        with step(host.emit, "validate.postfix") as said:
+            said.detail = checks_postfix.postfix(host, folder, name)
     with step(host.emit, "validate.dovecot"):
         dovecot(host, folder)
     values["validated"] = True
@@ -67,8 +84,9 @@ def validate(host: Host, *, generation: int) -> Dict[str, Any]:
 
 def text(folder: Path) -> None:
     """m4 could run any program while it expands; what it may do is root's business alone."""
-    mc = (folder / "sendmail/sendmail.mc").read_text("utf-8", "replace")
-    for number, line in enumerate(mc.splitlines(), start=1):
+    mc = folder / "sendmail/sendmail.mc"
+    lines = mc.read_text("utf-8", "replace").splitlines() if mc.is_file() else []
+    for number, line in enumerate(lines, start=1):
         found = _RUNS_PROGRAMS.search(line)
         if found:
             raise Refused(

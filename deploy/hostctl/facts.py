@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-from pathlib import Path
 from typing import Any, Dict
 
 from . import VERSION, accounts, drifted, generations, names, queue, services, switch
@@ -16,13 +15,17 @@ def collect(host: Host) -> Dict[str, Any]:
     live = generations.current(host)
     values = generations.manifest(host, live) if live else None
     drift = drifted.found(host)
+    sendmail, postfix = sendmail_version(host), postfix_version(host)
     return {
         "helper": VERSION,
         "hostname": known[0],
         "fqdn_ok": "." in known[0],
         "os": _system(host),
         "python": platform.python_version(),
-        "sendmail": sendmail_version(host),
+        "family": family(host),
+        "mta": "postfix" if postfix else "sendmail" if sendmail else "",
+        "sendmail": sendmail,
+        "postfix": postfix,
         "dovecot": dovecot_version(host),
         "generation": live,
         "digest": values.get("digest") if values else None,
@@ -41,17 +44,27 @@ def collect(host: Host) -> Dict[str, Any]:
     }
 
 
-def _system(host: Host) -> str:
-    """`debian 12`: ID and VERSION_ID of os-release."""
-    found = {}
+def _os_release(host: Host) -> Dict[str, str]:
+    """os-release(5)."""
     try:
-        lines = Path(host.layout.at("/etc/os-release")).read_text().splitlines()
+        lines = host.layout.at("/etc/os-release").read_text().splitlines()
     except OSError:
-        return ""
-    for line in lines:
-        name, _, value = line.partition("=")
-        found[name] = value.strip('"')
+        return {}
+    pairs = (line.partition("=") for line in lines)
+    return {name: value.strip('"') for name, _, value in pairs}
+
+
+def _system(host: Host) -> str:
+    """`debian 12`: ID and VERSION_ID."""
+    found = _os_release(host)
     return f"{found.get('ID', '')} {found.get('VERSION_ID', '')}".strip()
+
+
+def family(host: Host) -> str:
+    """`fedora` for Fedora and what descends from it, else `debian`."""
+    found = _os_release(host)
+    known = {found.get("ID", ""), *found.get("ID_LIKE", "").split()}
+    return "fedora" if known & {"fedora", "rhel", "centos"} else "debian"
 
 
 def sendmail_version(host: Host) -> str:
@@ -63,6 +76,14 @@ def sendmail_version(host: Host) -> str:
         return ""
     found = re.search(r"(?:\d+:)?(\d+(?:\.\d+)+)", words[2:])
     return found.group(1) if found else ""
+
+
+def postfix_version(host: Host) -> str:
+    if host.layout.mta != "postfix":
+        return ""
+    told = host.run(["/usr/sbin/postconf", "-d", "-h", "mail_version"], timeout=10)
+    found = re.match(r"\d+(?:\.\d+)+", told.out.decode("ascii", "replace"))
+    return found.group() if told.status == 0 and found else ""
 
 
 def dovecot_version(host: Host) -> str:

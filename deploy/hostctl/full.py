@@ -25,14 +25,13 @@ import json
 import socket
 import sqlite3
 import syslog
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, BinaryIO, Set
+from typing import Any, Set
 
 from . import maps
-from .listening import serve
+from .listening import netstring, start
 
 THREADS = 256
 """Each SMTP session that named a recipient of ours keeps its connection; Sendmail has 200."""
@@ -55,7 +54,7 @@ class Full:
             stream = client.makefile("rb")
             with contextlib.suppress(EOFError, ValueError, OSError):
                 while True:
-                    _map, _, key = _netstring(stream).decode("ascii", "replace").partition(" ")
+                    _map, _, key = netstring(stream).decode("ascii", "replace").partition(" ")
                     size, _, recipient = key.partition(":")
                     reply = b"OK FULL" if self.is_full(recipient, size) else b"NOTFOUND "
                     client.sendall(b"%d:%b," % (len(reply), reply))
@@ -73,10 +72,7 @@ class Full:
             return False
 
     def start(self, listener: socket.socket) -> None:
-        threading.Thread(target=self.serve, args=(listener,), daemon=True).start()
-
-    def serve(self, listener: socket.socket) -> None:
-        serve(listener, self.answer, most=THREADS)
+        start(listener, self.answer, most=THREADS)
 
 
 class _Question:
@@ -126,22 +122,3 @@ def ask_dovecot(path: str, address: str, size: str, until: float) -> bool:
     if not said.startswith("action=") or action.startswith("DEFER"):
         raise Unknown(said or "no answer")
     return action.startswith("5")
-
-
-def _netstring(stream: BinaryIO) -> bytes:
-    length = b""
-    while True:
-        sign = stream.read(1)
-        if not sign:
-            raise EOFError
-        if sign == b":":
-            break
-        length += sign
-        if not sign.isdigit() or len(length) > 4:
-            raise ValueError("not a netstring")
-    if not length or int(length) > _MOST_KEY:
-        raise ValueError("too long")
-    text = stream.read(int(length) + 1)
-    if len(text) != int(length) + 1 or text[-1:] != b",":
-        raise ValueError("not a netstring")
-    return text[:-1]

@@ -131,6 +131,7 @@ def stage(
         return there
     if generation == current(host) or not _may_replace(host, generation):
         raise Refused("exists", f"Generation {generation} is already on this host.")
+    _refuse_other_mta(host, files)
     if not KEY_ID.fullmatch(key):
         raise Refused("bad_request", "The key's id is not 32 hexadecimal digits.")
     key_path = host.layout.keys / f"{key}.key"
@@ -164,7 +165,7 @@ def stage(
         "installed": installed,
     }
     write_manifest(host, building, values)
-    for inner in {building / name for name in ("sendmail", "dovecot", "tls")}:
+    for inner in {building / name for name in ("sendmail", "postfix", "dovecot", "tls")}:
         if inner.is_dir():
             durable.fsync_folder(inner)
     if target.exists():
@@ -176,6 +177,13 @@ def stage(
 
 def rendering_for(dovecot_version: str) -> str:
     return "dovecot24.conf" if _version(dovecot_version) >= (2, 4) else "dovecot23.conf"
+
+
+def _refuse_other_mta(host: Host, files: Mapping[str, bytes]) -> None:
+    for mta, file in (("sendmail", "sendmail/sendmail.mc"), ("postfix", "postfix/main.cf")):
+        if (file in files) != (mta == host.layout.mta):
+            name = host.layout.mta.capitalize()
+            raise Refused("wrong_mta", f"This host has {name}; the bundle is for another server.")
 
 
 def _version(words: str) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ import stat
 from pathlib import Path
 from typing import Any, Dict
 
-from . import durable, generations, paths, services
+from . import durable, generations, services
 from .host import Host
 from .wire import Refused
 
@@ -33,7 +33,7 @@ def remember(host: Host) -> None:
     shutil.rmtree(building, ignore_errors=True)
     durable.folder(building, 0o700, host.owner("root", "root"))
     kept: Dict[str, Dict[str, Any]] = {}
-    for name in paths.WELL_KNOWN:
+    for name in host.layout.own_paths():
         path = host.layout.at(name)
         try:
             found = os.lstat(path)

@@ -83,6 +83,8 @@ LOOKUP_SOCKET = RUN + "/lookup.sock"
 POLICY_SOCKET = RUN + "/policy.sock"
 """Postfix asks the bridge here, in its policy protocol, whether a session may still send."""
 POSTFIX_USER = "postfix"
+POSTFIX = "/usr/sbin/postfix"
+POSTFIX_PID = "/var/spool/postfix/pid/master.pid"
 DOVECOT_LMTP_SOCKET = "/run/dovecot/lmtp"
 DOVECOT_PID = "/run/dovecot/master.pid"
 SENDMAIL_PID = "/run/sendmail/mta/sendmail.pid"
@@ -138,8 +140,10 @@ WELL_KNOWN: Dict[str, str] = {
     "/etc/mail/sendmail.cf": BUILT_CF,
     "/etc/dovecot/dovecot.conf": DOVECOT_LINK,
     "/etc/sasl2/Sendmail.conf": "sendmail/Sendmail.conf",
+    "/etc/postfix/main.cf": "postfix/main.cf",
+    "/etc/postfix/master.cf": "postfix/master.cf",
 }
-"""A system's own path -> what it links to below `current`.
+"""A system's own path -> what it links to below `current`; a host has those of its own MTA.
 
 libsasl looks in /etc/sasl2 first.  Its SASL_CONF_PATH is of no use: Sendmail is set-gid, and
 libsasl then ignores the environment (tried on Debian 12 and 13)."""
@@ -202,6 +206,20 @@ class Layout:
     def run(self) -> Path:
         return self.at(RUN)
 
+    @property
+    def mta(self) -> str:
+        """`postfix` where that is installed, else `sendmail`: a system has one of them."""
+        return "postfix" if self.at(POSTFIX).exists() else "sendmail"
+
+    def own_paths(self) -> Dict[str, str]:
+        """`WELL_KNOWN` without the other MTA's."""
+        services = (self.mta, "dovecot")
+        return {
+            path: inner
+            for path, inner in WELL_KNOWN.items()
+            if any(each in READ_BY[inner] for each in services)
+        }
+
     def well_known(self) -> Dict[Path, Path]:
         """The system's paths -> the links' targets below `current`, both rooted here."""
-        return {self.at(path): self.current / inner for path, inner in WELL_KNOWN.items()}
+        return {self.at(path): self.current / inner for path, inner in self.own_paths().items()}

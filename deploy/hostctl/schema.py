@@ -139,4 +139,10 @@ LAST_LOGIN_STEPS: Tuple[str, ...] = (
     );
     CREATE INDEX submission_of ON submission (userid);
     """,
+    """
+    CREATE TABLE ended (
+        userid TEXT PRIMARY KEY NOT NULL,
+        at REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )

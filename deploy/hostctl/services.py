@@ -1,4 +1,4 @@
-"""Sendmail, Dovecot and the auth bridge: whether they run, start, stop, reload.
+"""Sendmail or Postfix, Dovecot and the bridge: whether they run, start, stop, reload.
 
 A running daemon is told by signal or by its own tool, whoever started it.  A daemon that
 is not running is *started*, never signalled: through systemd where that is PID 1, else
@@ -221,6 +221,30 @@ class Sendmail(Service):
         raise ServiceFailed(f"Sendmail did not answer a HUP within {self.patience:g} seconds.")
 
 
+class Postfix(Service):
+    name, word, unit = "postfix", "master", "postfix.service"
+    ports = frozenset({25, 465, 587})
+    binary = paths.POSTFIX
+
+    def pid_file(self) -> Path:
+        return self.layout.at(paths.POSTFIX_PID)
+
+    def launch(self) -> None:
+        self._told("start")
+
+    def signal_reload(self, pid: int) -> None:
+        self._told("reload")
+
+    def signal_stop(self, pid: int) -> None:
+        # Lets deliveries that are under way come to their end, for some seconds.
+        self.run([self.binary, "stop"], timeout=30)
+
+    def _told(self, what: str) -> None:
+        told = self.run([self.binary, what], timeout=self.patience)
+        if told.status != 0:
+            raise ServiceFailed(f"Postfix did not {what}: {told.words}")
+
+
 class Dovecot(Service):
     name, word, unit = "dovecot", "dovecot", "dovecot.service"
     ports = frozenset({993, 995})
@@ -276,5 +300,6 @@ def start_time(pid: int) -> str:
 
 def all_of(layout: paths.Layout, run: Run = run) -> Dict[str, Service]:
     """In the order in which they are told: who is asked before who asks."""
-    found: List[Service] = [Dovecot(layout, run), Bridge(layout, run), Sendmail(layout, run)]
+    mta = Postfix if layout.mta == "postfix" else Sendmail
+    found: List[Service] = [Dovecot(layout, run), Bridge(layout, run), mta(layout, run)]
     return {service.name: service for service in found}

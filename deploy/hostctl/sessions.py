@@ -2,7 +2,8 @@
 
 Sendmail's sessions have no list: the bridge writes down which process each login was at.  Who may
 send no more is stopped by the `cansend` map, at the next MAIL; the process of who may still (a new
-password, a revoked one) is ended.
+password, a revoked one) is ended.  Postfix asks the bridge at every MAIL, which looks whether the
+session is older than the end that is written down here (`policy`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, List, Set
@@ -40,7 +42,9 @@ def end(host: Host, ended: List[str]) -> Set[str]:
     """The addresses among these that had a session, which is now over."""
     if not ended:
         return set()
-    out = _end_submissions(host, ended)
+    out = _end_submissions(host, ended) if "sendmail" in host.services else set()
+    if "postfix" in host.services:
+        _note_end(host, ended)
     if host.services["dovecot"].pid() is None:
         return out
     if len(ended) > _ONE_BY_ONE:
@@ -72,6 +76,19 @@ def _end_submissions(host: Host, ended: List[str]) -> Set[str]:
                         os.kill(pid, signal.SIGTERM)
                         out.add(address)
     return out
+
+
+def _note_end(host: Host, ended: List[str]) -> None:
+    if not host.layout.last_login_db.is_file():
+        return
+    now = time.time()
+    with closing(sqlite3.connect(host.layout.last_login_db, timeout=20)) as database, database:
+        # Postfix ends a session after a day at the latest; this is longer than any lives.
+        database.execute("DELETE FROM ended WHERE at < ?", (now - 7 * 86400,))
+        database.executemany(
+            "INSERT OR REPLACE INTO ended (userid, at) VALUES (?, ?)",
+            [(address, now) for address in ended],
+        )
 
 
 def _kick(host: Host, address: str) -> bool:

@@ -44,11 +44,11 @@ _SIGNED_IN: Final = (
     "smtpd_sasl_auth_enable=yes",
     "smtpd_tls_auth_only=yes",
     "smtpd_delay_reject=no",
-    "smtpd_client_restrictions=",
+    f"{{ smtpd_client_restrictions = {_POLICY} }}",
     "smtpd_helo_restrictions=",
     f"{{ smtpd_sender_restrictions = {_POLICY}, reject_authenticated_sender_login_mismatch }}",
     "{ smtpd_relay_restrictions = permit_sasl_authenticated, reject }",
-    f"{{ smtpd_recipient_restrictions = {_POLICY}, check_recipient_access {LOOKUP}:access }}",
+    f"{{ smtpd_recipient_restrictions = {_POLICY} }}",
     "smtpd_client_connection_rate_limit=120",
     "smtpd_client_auth_rate_limit=60",
     "local_header_rewrite_clients=permit_inet_interfaces,permit_sasl_authenticated",
@@ -102,6 +102,7 @@ def _main(host: HostConfig) -> str:
         LOOKUP=LOOKUP,
         AUTH_SOCKET=paths.DOVECOT_AUTH_SOCKET,
         LMTP_SOCKET=paths.DOVECOT_LMTP_SOCKET,
+        POLICY_SOCKET=paths.POLICY_SOCKET,
     ).decode()
 
 

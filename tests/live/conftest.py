@@ -20,7 +20,12 @@ from deploy.practice import Machine, can_practise
 from tests.live.rendered import ROWS, Deployed
 
 FreshMachine = Callable[..., Machine]
-FQDN = {"bookworm": "mail1.example.test", "trixie": "mail2.example.test"}
+FQDN = {
+    "bookworm": "mail1.example.test",
+    "trixie": "mail2.example.test",
+    "bookworm-postfix": "mail3.example.test",
+    "trixie-postfix": "mail4.example.test",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -133,6 +133,8 @@ class Deployed:
 
     def deploy(self, **settings: Any) -> Snapshot:
         fqdn = self.machine.fqdn
+        if self.machine.release.endswith("-postfix"):
+            settings.setdefault("mta", "postfix")
         made = self.ask("csr", names=[fqdn], kind="p256")
         leaf = self.authority.sign(made["csr"], fqdn)
         snapshot = Snapshot(
@@ -184,6 +186,7 @@ class Deployed:
         client = self.smtp(port)
         if port == 587:
             client.starttls(context=self.tls)
+            client.ehlo()  # auth() takes Postfix's 503 "EHLO first" for success
         client.user, client.password = address, password
         client.auth("PLAIN", client.auth_plain)  # one try: login() would ask by LOGIN again
         return client

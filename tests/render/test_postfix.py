@@ -103,8 +103,10 @@ def test_what_holds_for_submission_is_out_of_main_cfs_reach():
         assert "{ smtpd_relay_restrictions = permit_sasl_authenticated, reject }" in options
         sender = next(each for each in options if "smtpd_sender_restrictions" in each)
         assert re.search(r"policy\.sock, reject_authenticated_sender_login_mismatch", sender)
-        for name in ("client", "helo"):  # an own "permit" there must not mean anything here
-            assert f"smtpd_{name}_restrictions=" in options
+        # An own "permit" there must not mean anything here.
+        assert "smtpd_helo_restrictions=" in options
+        client = next(each for each in options if "smtpd_client_restrictions" in each)
+        assert re.search(r"= check_policy_service unix:\S+policy\.sock }$", client)
 
 
 def test_nothing_is_chrooted():
