@@ -47,7 +47,7 @@ PROBLEMS: Mapping[str, Text] = {
     "host_error": _("The server's helper refused: %(detail)s"),
     "key_mismatch": _("The certificate does not belong to the key on the server: %(detail)s"),
     # of a rollout for many hosts
-    "stopped": _("%(detail)s failed before it was this host's turn, so it was not begun here."),
+    "stopped": _("%(detail)s failed first, so it was not begun here."),
     "cancelled": _("%(detail)s called it off before it began here."),
     "missed": _(
         "No worker was there at the time that was chosen, nor within an hour of it, so it was not "

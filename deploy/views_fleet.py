@@ -12,13 +12,13 @@ from django.views.decorators.http import require_GET, require_POST
 
 from core.access import requires
 from core.errors import Refusal
-from deploy import changes, drift, fleet, grouping, sentences, snapshot
+from deploy import changes, drift, fleet, grouping, snapshot
 from deploy import rollout as rollouts
 from deploy.forms import add_refusal
 from deploy.forms_fleet import FleetForm
 from deploy.models import Host, HostRollout, Rollout
 from deploy.views_drift import diff_lines
-from deploy.views_rollout import services_of
+from deploy.views_rollout import probes_of, services_of
 
 PAGE = 100
 
@@ -95,10 +95,7 @@ def plan_context(hosts: Sequence[Host], form: FleetForm | None = None) -> dict[s
         "drifted": [host for host in able if host.reported().drift],
         "ticked": {host.pk for host in able},
         "form": form if form is not None else FleetForm(hosts=able),
-        "probes": [
-            (sentences.PORTS[probe.protocol], sentences.KINDS[probe.kind])
-            for probe in (going[0].plan.probes if going and going[0].plan else ())
-        ],
+        "probes": probes_of(going[0].plan) if going and going[0].plan else [],
     }
 
 

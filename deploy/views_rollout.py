@@ -50,10 +50,7 @@ def plan_context(host: Host, preview: rollouts.Preview) -> dict[str, Any]:
         if made
         else [],
         "services": services_of(made) if made else [],
-        "probes": [
-            (port, [sentences.KINDS[each.kind] for each in asked])
-            for port, asked in sentences.by_port(made.probes if made else ())
-        ],
+        "probes": probes_of(made) if made else [],
         **overwritten(host, preview),
     }
 
@@ -67,6 +64,14 @@ def overwritten(host: Host, preview: rollouts.Preview) -> dict[str, Any]:
         "unseen": unread,
         "overwrite": "" if unread else host.reported().drift_mark,
     }
+
+
+def probes_of(made: planning.Plan) -> list[tuple[object, list[object]]]:
+    """What will be proved on each port."""
+    return [
+        (port, [sentences.KINDS[each.kind] for each in asked])
+        for port, asked in sentences.by_port(made.probes)
+    ]
 
 
 def services_of(made: planning.Plan) -> list[tuple[object, object, float]]:

@@ -306,7 +306,7 @@ def test_a_failure_shows_what_stopped_and_the_way_on(signed_in, made, hosts) -> 
 def test_a_stopped_host_says_who_failed(signed_in, made, hosts) -> None:
     end(made.hosts.get(turn=0), HostRollout.REFUSED, "refused", "no")
     page = page_of(signed_in, made, "rollout_host", 2)
-    assert f"{hosts[0].fqdn} failed before it was this host" in page.replace("&#x27;", "'")
+    assert f"{hosts[0].fqdn} failed first" in page
     assert "Nothing was touched." in page
 
 
