@@ -19,6 +19,7 @@ class ProbeOut(Schema):
     evidence: str = Field(description="the daemon's own words, or what was served")
     ms: int
     failing_since: datetime | None
+    at: datetime | None = Field(description="what needs a login is asked less often")
 
 
 class ProbesOut(Schema):
@@ -48,6 +49,7 @@ def probes_out(host: Host, at: datetime) -> ProbesOut:
                 evidence=each.evidence,
                 ms=each.ms,
                 failing_since=each.since,
+                at=each.at,
             )
             for each in answers
         ],

@@ -275,7 +275,7 @@ def _of_probes(host: Host, well: bool, at: datetime) -> Section | None:
         since = _("since %(moment)s") % {"moment": _moment(each.since or at)}
         lines += [f"- {name} ({since})", f"  {each.evidence[:300]}"]
     advice = dict.fromkeys(
-        sentences.after_probe_failure(each.protocol, each.evidence) for each in bad
+        sentences.after_probe_failure(each.protocol, each.evidence, host.mta) for each in bad
     )
     return Section(title, (*lines, "", *advice))
 

@@ -4,19 +4,21 @@
     probe(host.pk)                        # the task: asks, keeps, tells when it begins and ends
     failing(row)                          # → [Answer(kind="tls", protocol="imaps", …), …]
 
-Everything is asked as a client asks it, so no SSH is needed and nothing changes on the host. That
-is why the right password is left to rollouts and `manage.py probe`: it needs a login that is made
-for it and taken away again. What fails is asked once more after PAUSE before it counts: a daemon
-may just restart. While something is put live there, the rollout asks by itself.
+Everything is asked as a client asks it, so no SSH is needed and nothing changes on the host. Only
+the right password and a message on its whole way need a login, which is made there and taken away
+again each SIGN_IN_EVERY, and at each turn while one of them fails. What fails is asked once more
+after PAUSE before it counts: a daemon may just restart. While something is put live there, the
+rollout asks by itself.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -26,14 +28,17 @@ from core import audit
 from core.models import Operator
 from core.nudge import nudge
 from deploy import probes, proof, rollout
+from deploy.helper import Helper
 from deploy.models import Generation, Host, HostRollout, Probing
 from deploy.plan import Probe
-from deploy.probes.values import Result
+from deploy.probes.values import Place, Result
+from deploy.transport import HostError, Transport, TransportError
 
 log = logging.getLogger(__name__)
 
 TASK = "deploy.probe"
 EVERY = timedelta(minutes=15)
+SIGN_IN_EVERY = timedelta(hours=6)
 MOST = timedelta(minutes=2)
 """Longer than any turn takes: a worker that has not answered by then is dead."""
 SOON = timedelta(days=14)
@@ -56,6 +61,7 @@ class Answer:
     since: datetime | None
     fingerprint: str = ""
     not_after: datetime | None = None
+    at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -67,6 +73,7 @@ class Tools:
     prove: proof.Prove = probes.run
     clock: Callable[[], datetime] = timezone.now
     sleep: Callable[[float], None] = time.sleep
+    transport: Transport | None = None
 
 
 # When
@@ -135,7 +142,7 @@ def probe(pk: int, tools: Tools | None = None) -> None:
     generation = rollout.live_generation(host)
     if not claimed or generation is None:
         return
-    results = _ask(host, generation, tools)
+    results = _ask_all(host, generation, row, tools)
     with transaction.atomic():
         kept = Probing.objects.select_for_update().filter(pk=row.pk).first()
         if kept is None:  # the host was removed meanwhile
@@ -147,14 +154,30 @@ def probe(pk: int, tools: Tools | None = None) -> None:
         note(kept, host, generation, results, at=tools.clock())
 
 
-def questions(host: Host, generation: Generation) -> list[Probe]:
+def _ask_all(host: Host, generation: Generation, row: Probing, tools: Tools) -> list[Result]:
+    local_part = proof.ON_SCHEDULE
+    place = replace(proof.place_of(host, generation, local_part), patience=PATIENCE)
     asked = proof.questions(host, generation)
-    return [each for each in asked if each.kind not in proof.NEED_LOGIN]
+    if _is_to_sign_in(row, tools.clock()):
+        try:
+            with (
+                Helper.of(host, tools.transport) as helper,
+                proof.signed_in(host, helper, place, clock=tools.clock),
+            ):
+                return _ask(asked, place, tools)
+        except (HostError, TransportError, proof.AccountsHeld) as error:
+            log.warning("no login for the probes of %s: %s", host, error)
+    return _ask([each for each in asked if each.kind not in proof.NEED_LOGIN], place, tools)
 
 
-def _ask(host: Host, generation: Generation, tools: Tools) -> list[Result]:
-    place = replace(proof.place_of(host, generation, proof.BY_HAND), patience=PATIENCE)
-    asked = questions(host, generation)
+def _is_to_sign_in(row: Probing, at: datetime) -> bool:
+    last = row.signed_in_at
+    bad = any(each.kind in proof.NEED_LOGIN for each in failing(row))
+    wanted = row.wanted_at is not None
+    return wanted or last is None or bad or last <= at - SIGN_IN_EVERY
+
+
+def _ask(asked: Sequence[Probe], place: Place, tools: Tools) -> list[Result]:
     found = list(tools.prove(asked, place, beat=lambda: None))
     bad = {(each.kind, each.protocol) for each in found if not each.ok}
     if bad:
@@ -182,9 +205,16 @@ def _was_changed(host: Host, generation: Generation, began: datetime) -> bool:
 def note(
     row: Probing, host: Host, generation: Generation, results: Iterable[Result], *, at: datetime
 ) -> None:
-    """Keep the answers; one event when something begins to fail, one when all is well again."""
+    """Keep the answers; one event when something begins to fail, one when all is well again.
+
+    What needs a login and was not asked this time stays as it was answered for this generation."""
     before = {each.name: each.since for each in failing(row)}
+    results = list(results)
+    signed_in = any(each.kind in proof.NEED_LOGIN for each in results)
     kept, bad = [], []
+    if not signed_in and row.generation == generation.number:
+        kept = [each for each in row.results if each["kind"] in proof.NEED_LOGIN]
+        bad = [_read(each).name for each in kept if not each["ok"]]
     for each in results:
         since = None if each.ok else (before.get(each.name) or at)
         if not each.ok:
@@ -200,10 +230,12 @@ def note(
                 "since": since.isoformat() if since else None,
                 "fingerprint": each.fingerprint,
                 "not_after": each.not_after.isoformat() if each.not_after else None,
+                "at": at.isoformat(),
             }
         )
     row.results, row.generation, row.at = kept, generation.number, at
-    row.save(update_fields=["results", "generation", "at"])
+    row.signed_in_at = at if signed_in else row.signed_in_at
+    row.save(update_fields=["results", "generation", "at", "signed_in_at"])
     if set(bad) - set(before):
         _tell("deploy.probes.failed", host, at, {"failed": bad, "generation": generation.number})
     elif before and not bad:
@@ -225,11 +257,12 @@ def answers(row: Probing | None) -> list[Answer]:
     """What was answered last; what fails comes first."""
     if row is None:
         return []
-    found = []
-    for each in row.results:
-        moments = {name: _moment(each.get(name)) for name in ("since", "not_after")}
-        found.append(Answer(**{**each, **moments}))
-    return sorted(found, key=lambda each: each.ok)
+    return sorted((_read(each) for each in row.results), key=lambda each: each.ok)
+
+
+def _read(kept: Mapping[str, Any]) -> Answer:
+    moments = {name: _moment(kept.get(name)) for name in ("since", "not_after", "at")}
+    return Answer(**{**kept, **moments})
 
 
 def _moment(text: str | None) -> datetime | None:

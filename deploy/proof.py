@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -35,7 +36,8 @@ log = logging.getLogger(__name__)
 
 ROLLOUTS = "mailadmin-probe"
 BY_HAND = "mailadmin-probe-now"
-"""Another login than a rollout's, which must not be taken away under its probes."""
+ON_SCHEDULE = "mailadmin-probe-due"
+"""Each has a login of its own, which must not be taken away under another's probes."""
 PATIENCE = 2.0
 """Seconds for a daemon that is busy: nothing was switched, so nothing is on its way up."""
 
@@ -133,15 +135,22 @@ def of_live(
     if HostRollout.objects.open().filter(host=host).exists():
         raise rollout.UnderWay(host)
     place = replace(place_of(host, generation, BY_HAND), patience=PATIENCE)
-    with Helper.of(host, transport) as helper:
-        try:
-            add_login(host, helper, place, clock=clock)
-        except accounts_push.Held:
-            raise AccountsHeld(host) from None
-        try:
-            yield from prove(questions(host, generation), place, beat=lambda: None)
-        finally:
-            _forget(host, helper, place, clock)
+    with Helper.of(host, transport) as helper, signed_in(host, helper, place, clock=clock):
+        yield from prove(questions(host, generation), place, beat=lambda: None)
+
+
+@contextmanager
+def signed_in(host: Host, helper: Helper, place: Place, *, clock: Clock) -> Iterator[None]:
+    """While this lasts, the login of `place` is there. Raises AccountsHeld, and what the connection
+    and the helper raise."""
+    try:
+        add_login(host, helper, place, clock=clock)
+    except accounts_push.Held:
+        raise AccountsHeld(host) from None
+    try:
+        yield
+    finally:
+        _forget(host, helper, place, clock)
 
 
 def _forget(host: Host, helper: Helper, place: Place, clock: Clock) -> None:

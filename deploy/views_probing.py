@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from core.access import requires
 from core.errors import Refusal
-from deploy import probing, sentences
+from deploy import probing, proof, sentences
 from deploy.models import Host
 
 
@@ -32,6 +32,11 @@ class Part:
     @property
     def protocol(self) -> str:
         return self.answer.protocol
+
+    @property
+    def earlier(self) -> datetime | None:
+        """When it was asked, of what is not asked each time."""
+        return self.answer.at if self.answer.kind in proof.NEED_LOGIN else None
 
 
 def parts_of(answers: Iterable[probing.Answer], mta: str) -> list[Part]:

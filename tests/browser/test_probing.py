@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from deploy import probing
+from deploy import probing, proof
 from deploy.models import Generation, Host, HostRollout, Probing
 from deploy.probes.values import Result
 from tests.browser.test_axe import DRESSINGS, as_name, examine, open_in
@@ -22,7 +22,7 @@ def failing(world) -> Host:
     live = Generation.objects.live().get(host=host)
     row = Probing.objects.create(host=host, asked_at=timezone.now())
     results = []
-    for each in probing.questions(host, live):
+    for each in proof.questions(host, live):
         said = BAD.get((each.kind, each.protocol))
         results.append(
             Result(each.kind, each.protocol, each.port, said is None, said or "550 5.1.1 No.")
@@ -57,7 +57,7 @@ def test_probed_at_once(browse, live_server, watch, sign_in, failing):
     row.save()
     well = [
         Result(each.kind, each.protocol, each.port, True, "fine")
-        for each in probing.questions(failing, live)
+        for each in proof.questions(failing, live)
     ]
     probing.note(row, failing, live, well, at=timezone.now())
     page.get_by_text("All as it must be").wait_for()

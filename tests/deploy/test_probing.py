@@ -14,10 +14,13 @@ from core.models import AuditEvent
 from deploy import due, probing, proof, rollout, sentences
 from deploy.models import Host, HostRollout, Probing
 from deploy.probes.values import Result
+from deploy.transport import Unreachable
 from deploy.views_probing import probing_context
 from mailadmin import overview
+from tests.deploy.conftest import ScriptedHelper
 
 pytestmark = pytest.mark.django_db
+AWAY = Unreachable("no SSH here")
 OTHER = "another certificate is served: TLSv1.3, SHA-256 ab"
 
 
@@ -30,7 +33,7 @@ class Daemons:
     not_after: datetime | None = None
     asked: list[list[tuple[str, str]]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
-    at: datetime | None = None
+    transport: ScriptedHelper = field(default_factory=lambda: ScriptedHelper(refuses=AWAY))
 
     def prove(self, questions, place, *, beat):
         names = [(each.kind, each.protocol) for each in questions]
@@ -44,7 +47,8 @@ class Daemons:
 
     def look(self, host: Host, at: datetime) -> Probing:
         clock = lambda: at  # noqa: E731
-        probing.probe(host.pk, probing.Tools(self.prove, clock, self.pauses.append))
+        tools = probing.Tools(self.prove, clock, self.pauses.append, self.transport)
+        probing.probe(host.pk, tools)
         return Probing.objects.get(host=host)
 
 
@@ -78,7 +82,7 @@ def test_a_host_with_nothing_live_is_not(certified, owner, hour) -> None:
         probing.wish(host=certified, by=owner, at=hour)
 
 
-def test_all_is_asked_but_what_needs_a_login_made(deployed, hour) -> None:
+def test_without_ssh_all_is_asked_but_what_needs_a_login_made(deployed, hour) -> None:
     daemons = Daemons()
     row = daemons.look(deployed, hour)
     (asked,) = daemons.asked
@@ -95,6 +99,63 @@ def test_all_is_asked_but_what_needs_a_login_made(deployed, hour) -> None:
     } <= kinds
     assert (row.at, row.generation, probing.failing(row)) == (hour, 1, [])
     assert actions() == []
+
+
+def with_a_login() -> ScriptedHelper:
+    """The login is made there, and goes again."""
+    return ScriptedHelper().expect("accounts", accounts).expect("accounts", accounts)
+
+
+def accounts(header):
+    return [{"event": "result", "through_change": header["through_change"], "lineage": "ab" * 16}]
+
+
+def kinds_of(daemons: Daemons) -> list[set[str]]:
+    return [{kind for kind, _protocol in asked} for asked in daemons.asked]
+
+
+LOGIN = {"auth_right", "delivery"}
+
+
+def test_a_login_is_made_four_times_a_day_and_its_answers_are_kept(deployed, hour) -> None:
+    daemons = Daemons(transport=with_a_login())
+    daemons.look(deployed, hour)
+    daemons.transport.done()
+    given, gone = (payload.decode() for payload in daemons.transport.payloads)
+    assert "mailadmin-probe-due@" in given and '"remove"' in gone
+    daemons.transport = ScriptedHelper(refuses=AssertionError("nobody connects"))
+    at = hour + probing.EVERY
+    row = daemons.look(deployed, at)
+    assert [bool(kinds & LOGIN) for kinds in kinds_of(daemons)] == [True, False]
+    answers = {each.kind: each for each in probing.answers(row)}
+    assert (answers["delivery"].at, answers["relay"].at) == (hour, at)
+    daemons.transport = with_a_login()
+    row = daemons.look(deployed, hour + probing.SIGN_IN_EVERY)
+    assert kinds_of(daemons)[-1] >= LOGIN and row.signed_in_at == hour + probing.SIGN_IN_EVERY
+
+
+def test_mail_that_does_not_arrive_is_asked_about_until_it_does(deployed, hour) -> None:
+    stuck = {("delivery", "submission"): "taken, but not in the inbox after 10 s"}
+    Daemons(stuck, transport=with_a_login()).look(deployed, hour)
+    away = Daemons().look(deployed, hour + probing.EVERY)
+    assert [each.kind for each in probing.failing(away)] == ["delivery"], "nothing says otherwise"
+    at = hour + 2 * probing.EVERY
+    again = Daemons(transport=with_a_login()).look(deployed, at)
+    assert probing.failing(again) == []
+    assert actions() == ["deploy.probes.failed", "deploy.probes.well"]
+    row = Daemons().look(deployed, at + probing.EVERY)
+    generation = deployed.generations.get(state="live")
+    generation.number += 1
+    probing.note(row, deployed, generation, [], at=at)
+    assert probing.answers(row) == [], "what another generation answered is not this one's"
+
+
+def test_whoever_wants_it_now_wants_all_of_it(deployed, hour, owner) -> None:
+    Daemons(transport=with_a_login()).look(deployed, hour)
+    probing.wish(host=deployed, by=owner, at=hour + timedelta(minutes=1))
+    daemons = Daemons(transport=with_a_login())
+    daemons.look(deployed, hour + timedelta(minutes=1))
+    assert kinds_of(daemons)[0] >= LOGIN
 
 
 def test_what_fails_once_is_asked_again_before_it_counts(deployed, hour) -> None:
@@ -125,7 +186,8 @@ def test_never_while_a_rollout_runs(deployed, owner, hour, monkeypatch) -> None:
     HostRollout.objects.update(state=HostRollout.SWITCHING, finished_at=None)
     assert not due.probes(hour)
     daemons = Daemons(DOWN)
-    probing.probe(deployed.pk, probing.Tools(daemons.prove, lambda: hour, daemons.pauses.append))
+    tools = probing.Tools(daemons.prove, lambda: hour, daemons.pauses.append, daemons.transport)
+    probing.probe(deployed.pk, tools)
     assert daemons.asked == []
     with pytest.raises(rollout.UnderWay):
         probing.wish(host=deployed, by=owner, at=hour)
@@ -135,7 +197,8 @@ def test_answers_from_the_middle_of_a_rollout_are_not_kept(deployed, hour) -> No
     def begin(seconds: float) -> None:
         HostRollout.objects.update(state=HostRollout.SWITCHING, finished_at=None)
 
-    tools = probing.Tools(Daemons(DOWN).prove, lambda: hour, begin)
+    refusing = ScriptedHelper(refuses=AWAY)
+    tools = probing.Tools(Daemons(DOWN).prove, lambda: hour, begin, refusing)
     probing.probe(deployed.pk, tools)
     assert Probing.objects.get().at is None and actions() == []
     HostRollout.objects.update(state=HostRollout.CONFIRMED, finished_at=hour)
