@@ -91,6 +91,60 @@ SENDMAIL_PID = "/run/sendmail/mta/sendmail.pid"
 """`confPID_FILE`; Debian's own cf names the same file."""
 
 
+class Family(NamedTuple):
+    """Where a family of systems has what the rendering and the helper name.
+
+    `sendmail_user`, `sendmail_group` own the folder of its pid file; empty where it is root's.
+    """
+
+    packages: Dict[str, Tuple[str, ...]]
+    sendmail_cf: str
+    sendmail_ostype: str
+    sendmail_pid: str
+    sendmail_aliases: str
+    sendmail_user: str
+    sendmail_group: str
+    ca_path: str
+    ca_file: str
+
+
+FAMILIES: Dict[str, Family] = {
+    "debian": Family(
+        packages={
+            "sendmail": ("sendmail-bin", "sendmail-cf", "m4"),
+            "postfix": ("postfix",),
+            "dovecot": ("dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-sqlite"),
+        },
+        sendmail_cf="/usr/share/sendmail/cf",
+        sendmail_ostype="debian",
+        sendmail_pid=SENDMAIL_PID,
+        sendmail_aliases="/etc/mail/aliases",
+        sendmail_user="smmta",
+        sendmail_group="smmsp",
+        ca_path="/etc/ssl/certs",
+        ca_file="",
+    ),
+    "fedora": Family(
+        packages={
+            "sendmail": ("sendmail", "sendmail-cf", "m4", "procmail"),
+            "postfix": ("postfix",),
+            "dovecot": ("dovecot",),
+        },
+        sendmail_cf="/usr/share/sendmail-cf",
+        sendmail_ostype="linux",
+        sendmail_pid="/run/sendmail.pid",
+        sendmail_aliases="/etc/aliases",
+        sendmail_user="",
+        sendmail_group="",
+        ca_path="/etc/pki/tls/certs",
+        ca_file="/etc/pki/tls/certs/ca-bundle.crt",
+    ),
+}
+"""Debian's are Debian 12's and 13's and Ubuntu 24.04's; Fedora's are as in the spec files of its
+sendmail, postfix and dovecot: nothing of that family was run.  Postfix has no row: its folders are
+compiled in, and the only one that differs, its daemons', nobody here names."""
+
+
 class BundleFile(NamedTuple):
     """One path that a bundle may hold: octal mode, greatest size, services to tell."""
 

@@ -69,12 +69,6 @@ _PORTS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
 )
 
 
-_CLIENT_CA: Final = {
-    "debian": ("smtp_tls_CApath", "/etc/ssl/certs"),
-    "fedora": ("smtp_tls_CAfile", "/etc/pki/tls/certs/ca-bundle.crt"),
-}
-
-
 def files(snapshot: Snapshot) -> Mapping[str, bytes]:
     host = snapshot.host
     return {
@@ -97,13 +91,20 @@ def _main(host: HostConfig) -> str:
         INET_PROTOCOLS=lines.postfix_setting(
             "inet_protocols", "all" if host.listen_inet6 else "ipv4"
         ),
-        CLIENT_CA=lines.postfix_setting(*_CLIENT_CA[host.family]),
+        CLIENT_CA=_client_ca(paths.FAMILIES[host.family]),
         MESSAGE_SIZE=lines.postfix_setting("message_size_limit", str(size)),
         LOOKUP=LOOKUP,
         AUTH_SOCKET=paths.DOVECOT_AUTH_SOCKET,
         LMTP_SOCKET=paths.DOVECOT_LMTP_SOCKET,
         POLICY_SOCKET=paths.POLICY_SOCKET,
     ).decode()
+
+
+def _client_ca(family: paths.Family) -> str:
+    """The authorities that the system trusts: in a folder of hashes, or in one file."""
+    if family.ca_file:
+        return lines.postfix_setting("smtp_tls_CAfile", family.ca_file)
+    return lines.postfix_setting("smtp_tls_CApath", family.ca_path)
 
 
 def _with_own(main: str, snippet: str) -> str:

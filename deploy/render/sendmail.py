@@ -1,4 +1,4 @@
-"""Sendmail 8.17 and 8.18 on Debian: `sendmail.mc` for m4, and `Sendmail.conf` for SASL.
+"""Sendmail 8.17 and 8.18: `sendmail.mc` for m4, and `Sendmail.conf` for SASL.
 
 What the rendered configuration does (the rules are in `sendmail.mc.template`):
 
@@ -10,6 +10,9 @@ What the rendered configuration does (the rules are in `sendmail.mc.template`):
 - mail for a domain in `mailertable` goes to Dovecot by LMTP, the host's own mail stays local.
 
 The maps are account data: they live beside the generations and no rollback touches them.
+The families of systems differ in a few paths and in who delivers the system's own mail.  A Sendmail
+that was built without Berkeley DB (RHEL 10) cannot read these maps: its own check refuses it.
+
 Sources: cf/README of Sendmail 8.17 and 8.18, Debian's ostype/debian.m4, options.html of Cyrus SASL.
 """
 
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from typing import Final
 
 from deploy.bundle import SENDMAIL_MC, SENDMAIL_SASL
 from deploy.hostctl import paths
@@ -26,11 +30,30 @@ from deploy.render.values import HostConfig, Snapshot
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104
 _EVERYWHERE6 = "::"
+_OF_FAMILY: Final = {
+    "debian": (
+        "define(`confCONTROL_SOCKET_NAME', `/run/sendmail/mta/smcontrol')dnl",
+        "define(`confPROCESS_TITLE_PREFIX', `MTA')dnl",
+        "define(`confTRUSTED_USER', `smmta')dnl",
+    ),
+    "fedora": (
+        "define(`confPROCESS_TITLE_PREFIX', `MTA')dnl",
+        "define(`confDEF_USER_ID', ``8:12'')dnl",
+        "define(`PROCMAIL_MAILER_PATH', `/usr/bin/procmail')dnl",
+    ),
+}
+# Debian's OSTYPE says who delivers; Fedora's sendmail.mc says it.
+_LOCAL_DELIVERY: Final = {
+    "debian": "",
+    "fedora": "FEATURE(`smrsh', `/usr/sbin/smrsh')dnl\n"
+    "FEATURE(`local_procmail', `', `procmail -t -Y -a $h -d $u')dnl\n",
+}
 
 
 def files(snapshot: Snapshot) -> Mapping[str, bytes]:
     host = snapshot.host
     here = resources.files(__package__)
+    family = paths.FAMILIES[host.family]
     snippet = lines.sendmail_snippet(host.snippet_sendmail)
     if snippet:
         # Its blank lines must not reach the cf, and it must not leave a diversion behind.
@@ -42,6 +65,13 @@ def files(snapshot: Snapshot) -> Mapping[str, bytes]:
             LISTENERS="\n".join(_listeners(host)),
             MESSAGE_SIZE=str(lines.megabytes("message_size_mb", host.message_size_mb)),
             MAPS=paths.MAPS,
+            CF=family.sendmail_cf,
+            OSTYPE=family.sendmail_ostype,
+            PID_FILE=family.sendmail_pid,
+            ALIASES=family.sendmail_aliases,
+            CA_PATH=family.ca_path,
+            OF_FAMILY="\n".join(_OF_FAMILY[host.family]),
+            LOCAL_DELIVERY=_LOCAL_DELIVERY[host.family],
             FULL_SOCKET=paths.FULL_SOCKET,
             SNIPPET=snippet,
         ),

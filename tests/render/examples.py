@@ -78,6 +78,8 @@ HOSTS = {
         snippet_postfix=POSTFIX_SNIPPET,
         snippet_dovecot=DOVECOT_SNIPPET,
     ),
+    "fedora-sendmail": HostConfig(fqdn="mail.example.test", family="fedora"),
+    "fedora-postfix": HostConfig(fqdn="mail.example.test", mta="postfix", family="fedora"),
 }
 
 
