@@ -5,7 +5,8 @@ routed exactly as one that cannot exist is unknown to it.  Mail queued for such 
 back to its sender ("MX list for example.test. points back"), or go in circles through a smarthost.
 Where the domain is known, `-bv` says of each recipient whether somebody takes it.
 
-Postfix is asked by `postconf` and `postmap` (tables of main.cf), by domain alone.
+Postfix is asked by `postconf` and `postmap`: which of its address classes a domain is in, and
+whether the tables of that class have the recipient (ADDRESS_CLASS_README).
 
 What cannot be asked counts as unknown: held mail can be let go, bounced mail cannot be called back.
 """
@@ -37,12 +38,15 @@ _EX_NOUSER, _EX_TEMPFAIL = 67, 75
 # Names are looked up in DNS by a cf that canonifies; where none answers, not for minutes.
 _IMPATIENT = ["-O", "Timeout.resolver.retry=1", "-O", "Timeout.resolver.retrans=2s"]
 _ROUTE = re.compile(r"^mailer ([^,\n]+)(?:, host ([^,\n]*))?, user (.*)$", re.M)
-_DOMAIN_CLASSES = (
-    "mydestination",
-    "virtual_mailbox_domains",
-    "virtual_alias_domains",
-    "relay_domains",
-)
+_CLASSES = {
+    "mydestination": "local_recipient_maps",
+    "virtual_mailbox_domains": "virtual_mailbox_maps",
+    "virtual_alias_domains": "virtual_alias_maps",
+    "relay_domains": "relay_recipient_maps",
+}
+"""Where a domain is named -> where its recipients are; those of the first and the last may be
+nowhere, which means that all are taken."""
+_ALL_WHERE_EMPTY = ("mydestination", "relay_domains")
 
 Route = Tuple[str, str]
 
@@ -88,8 +92,13 @@ class Before:
         self._asked: Dict[str, bool] = {}
         self.domains = _domains(host)
         self.is_postfix = "postfix" in host.services
-        asks = _known_to_postfix if self.is_postfix else _known_to_sendmail
-        known = asks(host, self.domains) if self.domains else frozenset()
+        self._classes: Dict[str, str] = {}
+        known: FrozenSet[str] = frozenset()
+        if self.domains and self.is_postfix:
+            self._classes = _classes_of_postfix(host, self.domains)
+            known = frozenset(self._classes)
+        elif self.domains:
+            known = _known_to_sendmail(host, self.domains)
         self.unknown: FrozenSet[str] = frozenset(self.domains) - known
 
     def takes(self, recipient: str) -> bool:
@@ -100,17 +109,17 @@ class Before:
             return True
         if domain in self.unknown:
             return False
-        if self.is_postfix:
-            return True
         if recipient not in self._asked:
             few = len(self._asked) < _MOST_RECIPIENTS
             self._asked[recipient] = few and self._delivers_to(recipient)
         return self._asked[recipient]
 
     def _delivers_to(self, recipient: str) -> bool:
-        cf = text_of(self._host, SENDMAIL_CF)
         if recipient.startswith("-") or not recipient.isprintable():
             return False
+        if self.is_postfix:
+            return _postfix_takes(self._host, self._classes[domain_of(recipient)], recipient)
+        cf = text_of(self._host, SENDMAIL_CF)
         argv = [Sendmail.binary, *_IMPATIENT, "-C", str(cf), "-bv", recipient]
         told = self._host.run(argv, timeout=_PATIENCE)
         return told.status in (0, _EX_TEMPFAIL)
@@ -163,20 +172,42 @@ def _moved(nowhere: Route, domain: str) -> Route:
 # --- Postfix ---------------------------------------------------------------------------------
 
 
-def _known_to_postfix(host: Host, domains: Sequence[str]) -> FrozenSet[str]:
+def _classes_of_postfix(host: Host, domains: Sequence[str]) -> Dict[str, str]:
+    """Domain -> the setting that names it; without those that none names."""
+    found: Dict[str, str] = {}
     with staged(host, MAIN_CF) as main:
         if main is None:
-            return frozenset()
-        folder = str(main.parent)
-        known: set[str] = set()
-        for name in _DOMAIN_CLASSES:
-            told = host.run([POSTCONF, "-c", folder, "-x", "-h", name], timeout=_PATIENCE)
-            for word in told.out.decode("utf-8", "replace").replace(",", " ").split():
-                known |= _named_by(host, folder, word, [d for d in domains if d not in known])
-        return frozenset(known)
+            return found
+        for name in _CLASSES:
+            for word in _words(host, main, name):
+                left = [domain for domain in domains if domain not in found]
+                found.update(dict.fromkeys(_named_by(host, main, word, left), name))
+    return found
 
 
-def _named_by(host: Host, folder: str, word: str, domains: Sequence[str]) -> FrozenSet[str]:
+def _postfix_takes(host: Host, setting: str, recipient: str) -> bool:
+    local, _, domain = recipient.lower().rpartition("@")
+    plain = local.partition("+")[0] or local
+    keys = [f"{local}@{domain}", f"{plain}@{domain}", f"@{domain}"]
+    if setting == "mydestination":
+        keys += [local, plain]
+    with staged(host, MAIN_CF) as main:
+        if main is None:
+            return False
+        tables = _words(host, main, _CLASSES[setting])
+        if not tables and setting in _ALL_WHERE_EMPTY:
+            return True
+        tables += _words(host, main, "virtual_alias_maps")
+        return any(_looked_up(host, main, table, keys) for table in tables)
+
+
+def _words(host: Host, main: Path, name: str) -> List[str]:
+    argv = [POSTCONF, "-c", str(main.parent), "-x", "-h", name]
+    told = host.run(argv, timeout=_PATIENCE)
+    return told.out.decode("utf-8", "replace").replace(",", " ").split()
+
+
+def _named_by(host: Host, main: Path, word: str, domains: Sequence[str]) -> FrozenSet[str]:
     """Which of the domains one word of a list names: a domain, a file of them, a table."""
     if word.startswith("/"):
         with contextlib.suppress(OSError):
@@ -185,10 +216,18 @@ def _named_by(host: Host, folder: str, word: str, domains: Sequence[str]) -> Fro
         return frozenset()
     if ":" not in word:
         return frozenset(domains) & {word.lower()}
-    asked = "".join(f"{domain}\n" for domain in domains).encode()
-    told = host.run([POSTMAP, "-c", folder, "-q", "-", word], stdin=asked, timeout=_PATIENCE)
+    return _looked_up(host, main, word, domains) & frozenset(domains)
+
+
+def _looked_up(host: Host, main: Path, table: str, keys: Sequence[str]) -> FrozenSet[str]:
+    """Which keys the table has.  Postfix's own proxy would answer for it only while that runs."""
+    if table.startswith("proxy:"):
+        table = table[len("proxy:") :]
+    asked = "".join(f"{key}\n" for key in keys).encode()
+    argv = [POSTMAP, "-c", str(main.parent), "-q", "-", table]
+    told = host.run(argv, stdin=asked, timeout=_PATIENCE)
     answers = told.out.decode("utf-8", "replace").splitlines()
-    return frozenset(line.partition("\t")[0] for line in answers) & frozenset(domains)
+    return frozenset(line.partition("\t")[0] for line in answers)
 
 
 def ports(host: Host) -> FrozenSet[int]:

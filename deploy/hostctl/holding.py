@@ -120,6 +120,8 @@ def _hold_postfix(host: Host, waiting: List[Message]) -> None:
 
 def _let_go_postfix(host: Host, waiting: List[Message]) -> None:
     _postsuper(host, "-H", waiting)
+    for message in waiting[:_AT_ONCE]:  # the rest is tried within minutes
+        host.run([queue.POSTQUEUE, "-i", message.id], timeout=60)
 
 
 def _postsuper(host: Host, option: str, waiting: List[Message]) -> None:

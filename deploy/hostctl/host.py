@@ -67,11 +67,13 @@ def run(
     timeout: float = 30,
     user: Optional[Tuple[int, int]] = None,
     file_cap: Optional[int] = None,
+    most: int = _OUTPUT_CAP,
 ) -> Ran:
     """Runs one command to its end.  Status 124: it took too long; 127: it is not there.
 
     `user` (uid, gid) gives up root and every group; `file_cap` bounds what it may write, and
-    its seconds of processor time, for a program that interprets what others wrote.
+    its seconds of processor time, for a program that interprets what others wrote.  `most`
+    bounds what is kept of its output, in bytes.
     """
 
     def limit() -> None:
@@ -110,7 +112,7 @@ def run(
             err.write(f"{argv[0]} did not end within {timeout:g} seconds".encode())
         out.seek(0)
         err.seek(0)
-        return Ran(status, out.read(_OUTPUT_CAP), err.read(_OUTPUT_CAP))
+        return Ran(status, out.read(most), err.read(_OUTPUT_CAP))
 
 
 Run = Callable[..., Ran]

@@ -36,6 +36,7 @@ POSTQUEUE = "/usr/sbin/postqueue"
 POSTFIX_QUEUE = "/var/spool/postfix"
 _POSTFIX_QUEUES = ("incoming", "active", "deferred", "hold")
 _FILE_CAP = 4 * 1024 * 1024
+_POSTQUEUE_CAP = 256 * 1024 * 1024
 _DOMAINS_TOLD = 100
 _LOGIN = "${auth_authen}"
 
@@ -185,7 +186,7 @@ def parse_postqueue(line: bytes) -> Optional[Message]:
 
 
 def _of_postfix(host: Host) -> Iterator[Message]:
-    told = host.run([POSTQUEUE, "-j"], timeout=60)
+    told = host.run([POSTQUEUE, "-j"], timeout=60, most=_POSTQUEUE_CAP)
     for line in told.out.splitlines():
         message = parse_postqueue(line)
         if message is not None:
