@@ -1,0 +1,49 @@
+"""Guessing one account's password on submission is slow, however many sessions guess at once; the
+others do not notice. Without the bridge's delays 195 guesses were checked in 20 s."""
+
+import base64
+import smtplib
+import threading
+import time
+
+from tests.live.rendered import mailbox
+
+GUESSED, BYSTANDER = "guessed@example.test", "bob@example.test"
+SECONDS = 15.0
+SESSIONS = 6
+
+
+def test_guessing_is_slowed_by_account_and_nobody_else_waits(host):
+    host.accounts(mailbox(GUESSED))
+    answers: list[int] = []
+    until = time.monotonic() + SECONDS
+
+    def guess(number: int) -> None:
+        wrong = base64.b64encode(f"\0{GUESSED}\0guess {number}".encode()).decode()
+        while time.monotonic() < until:
+            try:
+                with host.smtp(587) as client:
+                    client.starttls(context=host.tls)
+                    client.ehlo()
+                    answers.append(client.docmd("AUTH", f"PLAIN {wrong}")[0])
+            except (OSError, smtplib.SMTPException):
+                time.sleep(0.2)
+
+    guessers = [threading.Thread(target=guess, args=(number,)) for number in range(SESSIONS)]
+    for guesser in guessers:
+        guesser.start()
+    time.sleep(SECONDS / 2)  # by now they wait for their turns
+    began = time.monotonic()
+    with host.signed_in(BYSTANDER) as client:
+        assert client.docmd("MAIL", f"FROM:<{BYSTANDER}>")[0] == 250
+    took = time.monotonic() - began
+    for guesser in guessers:
+        guesser.join()
+
+    assert len(answers) >= SESSIONS
+    assert set(answers) <= {535, 454, 421}, answers
+    # Whoever is turned away without a check hears 535 too: only the log tells what was checked.
+    lines = [line for line in host.log().splitlines() if f"user='{GUESSED}'" in line]
+    checked = [line for line in lines if "failed user" in line]
+    assert 0 < len(checked) <= 2 * SESSIONS + SECONDS / 4, "one each, then one in four seconds"
+    assert took < 5, "another account waited for them"
