@@ -48,6 +48,8 @@ def connect(host: Host) -> sqlite3.Connection:
         (host.layout.last_login_db, schema.LAST_LOGIN_STEPS),
         (host.layout.accounts_db, schema.STEPS),
     ):
+        if path.is_symlink():
+            raise Refused("path", f"{path} is a link, which is not followed: remove it.")
         if not path.exists():
             durable.create(path, b"", 0o660, owner)
         database = sqlite3.connect(path, timeout=20, isolation_level=None)

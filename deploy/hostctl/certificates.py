@@ -8,6 +8,7 @@ bundle's own authorities, and the name clients will ask for.
 from __future__ import annotations
 
 import ssl
+import time
 from pathlib import Path
 
 from . import paths
@@ -38,10 +39,29 @@ def check(host: Host, folder: Path, name: str) -> str:
     argv += ["-verify_hostname", name] if name else []
     verified = host.run([*argv, str(chain)])
     if verified.status != 0:
-        raise Refused("refused", f"The certificate does not verify: {_reason(verified.words)}")
+        reason = _reason(verified.words)
+        if "yet valid" in reason or "expired" in reason:
+            reason += _clocks(host, chain)
+        raise Refused("refused", f"The certificate does not verify: {reason}")
     if not name:
         raise Refused("refused", "This host has no fully qualified name for a certificate.")
     return leaf.out.decode("utf-8", "replace").replace("\n", " ").strip()
+
+
+def not_after(checked: str) -> float:
+    """Its last second on the clock of `time.time`, of what `check` returned."""
+    return ssl.cert_time_to_seconds(checked.rpartition("notAfter=")[2])
+
+
+def _clocks(host: Host, chain: Path) -> str:
+    """A host whose clock is wrong refuses a good certificate: so both times are named."""
+    told = host.run([OPENSSL, "x509", "-in", str(chain), "-noout", "-startdate", "-enddate"])
+    dates = dict(line.split("=", 1) for line in told.out.decode().splitlines() if "=" in line)
+    now = time.strftime("%b %d %H:%M:%S %Y GMT", time.gmtime())
+    return (
+        f" It is good from {dates.get('notBefore')} to {dates.get('notAfter')},"
+        f" and this host's clock says {now}."
+    )
 
 
 def _reason(words: str) -> str:

@@ -65,6 +65,7 @@ def validate(host: Host, *, generation: int) -> Dict[str, Any]:
     name = names.of_generation(folder) or names.own(host)
     with step(host.emit, "validate.certificate") as said:
         said.detail = certificates.check(host, folder, name)
+        values["not_after"] = certificates.not_after(said.detail)
     if "sendmail" in host.services:
         with step(host.emit, "validate.sasl"):
             sasl(host, folder)

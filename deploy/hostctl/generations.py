@@ -29,6 +29,7 @@ from .host import Host
 from .wire import Refused
 
 KEPT = 10
+_BLOCK = 512
 KEY_ID = re.compile(r"[0-9a-f]{32}")
 
 Manifest = Dict[str, Any]
@@ -45,26 +46,35 @@ def digest_of(files: Mapping[str, bytes]) -> str:
 
 
 def unpack(archive: IO[bytes]) -> Dict[str, bytes]:
-    """The regular files of a tar stream, each one named in the table and within its cap."""
+    """The files of a plain ustar stream, each one named in the table and within its cap.
+
+    Header by header: what extends the format (long names, sparse files, pax) is a member that the
+    table does not name, and is never interpreted.
+    """
     files: Dict[str, bytes] = {}
-    try:
-        with tarfile.open(fileobj=archive, mode="r:") as tar:
-            for member in tar:
-                known = paths.BUNDLE_FILES.get(member.name)
-                if known is None:
-                    raise Refused("path", f"A generation may not hold {member.name[:200]!r}.")
-                if not member.isreg():
-                    raise Refused("path", f"{member.name} is not a plain file.")
-                if member.name in files:
-                    raise Refused("path", f"{member.name} comes twice.")
-                if member.size > known.cap:
-                    raise Refused("too_large", f"{member.name} is larger than {known.cap} bytes.")
-                content = tar.extractfile(member)
-                files[member.name] = content.read() if content is not None else b""
-                if len(files[member.name]) != member.size:
-                    raise Refused("truncated", f"{member.name} is cut short.")
-    except (tarfile.TarError, EOFError, OverflowError) as failure:
-        raise Refused("bad_request", f"The bundle is not a tar archive: {failure}.") from None
+    while True:
+        block = archive.read(_BLOCK)
+        if len(block) < _BLOCK:
+            raise Refused("truncated", "The bundle is cut short.")
+        if not any(block):
+            break
+        try:
+            member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except (tarfile.TarError, ValueError) as failure:
+            raise Refused("bad_request", f"The bundle is not a tar archive: {failure}.") from None
+        known = paths.BUNDLE_FILES.get(member.name)
+        if known is None:
+            raise Refused("path", f"A generation may not hold {member.name[:200]!r}.")
+        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise Refused("path", f"{member.name} is not a plain file.")
+        if member.name in files:
+            raise Refused("path", f"{member.name} comes twice.")
+        if not 0 <= member.size <= known.cap:
+            raise Refused("too_large", f"{member.name} is larger than {known.cap} bytes.")
+        padded = archive.read(-(-member.size // _BLOCK) * _BLOCK)
+        if len(padded) < member.size:
+            raise Refused("truncated", f"{member.name} is cut short.")
+        files[member.name] = padded[: member.size]
     if not files:
         raise Refused("truncated", "The bundle is empty.")
     return files
@@ -76,8 +86,8 @@ def current(host: Host) -> Optional[int]:
         target = os.readlink(host.layout.current)
     except FileNotFoundError:
         return None
-    name = Path(target).name
-    if not name.isdigit():
+    folder, _, name = target.rpartition("/")
+    if folder != "generations" or not (name.isascii() and name.isdigit()):
         raise Refused("pointer", f"{host.layout.current} points to {target}, which is not ours.")
     return int(name)
 
@@ -135,11 +145,13 @@ def stage(
     if not KEY_ID.fullmatch(key):
         raise Refused("bad_request", "The key's id is not 32 hexadecimal digits.")
     key_path = host.layout.keys / f"{key}.key"
-    if not key_path.is_file():
+    if key_path.is_symlink() or not key_path.is_file():
         raise Refused("no_key", f"This host has no key {key}: ask it for a new one.", key=key)
 
     target = host.layout.generation(generation)
     building = target.with_name(f".{generation}.new")
+    if target.is_symlink():
+        raise Refused("path", f"{target} is a link, which is not followed: remove it.")
     shutil.rmtree(building, ignore_errors=True)
     root = host.owner("root", "root")
     durable.folder(building, 0o755, root)

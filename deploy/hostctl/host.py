@@ -171,7 +171,7 @@ class Host:
         """One of the files of `paths.LOCKS`, taken; `busy` when it is not free in time."""
         assert what in paths.LOCKS
         path = self.layout.state / what
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             until = time.monotonic() + patience
             while True:

@@ -17,6 +17,8 @@ side at the next start of the helper, at boot, or when the dead-man finds the sw
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
 from . import before, deadman, drifted, generations, holding, origins, paths, services
@@ -58,6 +60,11 @@ def switch(host: Host, *, generation: int, base: int, deadline: int) -> Dict[str
         raise Refused("not_staged", f"Generation {generation} is not on this host.")
     if generation and not values.get("validated"):
         raise Refused("not_validated", f"Generation {generation} has not passed validation.")
+    if values.get("not_after", math.inf) <= time.time():
+        raise Refused(
+            "not_validated",
+            f"The certificate of generation {generation} has expired since it was checked.",
+        )
     if generation == base:
         return {"generation": generation, "services": {}}
 

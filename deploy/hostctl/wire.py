@@ -45,7 +45,9 @@ _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 def code_of(failure: Exception) -> str:
-    """`disk` for what a person with a shell there has to put right, else `internal`."""
+    """`disk` or `path` for what a person has to put right there, else `internal`."""
+    if isinstance(failure, OSError) and failure.errno == errno.ELOOP:
+        return "path"
     if isinstance(failure, OSError) and failure.errno in _CANNOT_WRITE:
         return "disk"
     full = isinstance(failure, sqlite3.OperationalError) and "is full" in str(failure)
@@ -56,6 +58,9 @@ def sentence(failure: Exception) -> str:
     """A failure that nobody put into words, for people."""
     if isinstance(failure, Refused):
         return failure.message
+    if code_of(failure) == "path":
+        place = getattr(failure, "filename", "")
+        return f"{place} is a link, which is not followed: remove it."
     if code_of(failure) == "disk":
         why = str(failure)
         if isinstance(failure, OSError):

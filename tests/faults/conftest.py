@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostctl.conftest import watched
+from tests.hostctl.conftest import host, watched
 from tests.live.conftest import bookworm, can_run_hosts, fresh_machine, trixie
 
-__all__ = ["bookworm", "can_run_hosts", "fresh_machine", "trixie", "watched"]
+__all__ = ["bookworm", "can_run_hosts", "fresh_machine", "host", "trixie", "watched"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,62 +1,12 @@
 import io
 import os
-import tarfile
 
 import pytest
 
 from deploy.bundle import Bundle
 from deploy.hostctl import generations, origins, paths
 from deploy.hostctl.wire import Refused
-from tests.hostctl.fakes import KEY, FakeHost, bundle, tar_of
-
-
-def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type = kind
-    made.linkname = link
-    return made
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        [member("../../etc/passwd")],
-        [member("/etc/passwd")],
-        [member("sendmail/sendmail.cf")],
-        [member("tls/key.pem")],
-        [member("sendmail/./sendmail.mc")],
-        [member("tls/ca.pem", tarfile.SYMTYPE, "/etc/shadow")],
-        [member("tls/ca.pem", tarfile.LNKTYPE, "/etc/shadow")],
-        [member("tls/ca.pem", tarfile.CHRTYPE)],
-        [member("tls/ca.pem", tarfile.FIFOTYPE)],
-        [member("tls", tarfile.DIRTYPE)],
-        [member("tls/ca.pem"), member("tls/ca.pem")],
-    ],
-)
-def test_anything_but_the_tables_plain_files_is_refused(members: list[tarfile.TarInfo]) -> None:
-    with pytest.raises(Refused) as refused:
-        generations.unpack(io.BytesIO(tar_of(members)))
-    assert refused.value.code == "path"
-
-
-def test_a_file_beyond_its_cap_is_refused() -> None:
-    name = "sendmail/Sendmail.conf"
-    content = b"x" * (paths.BUNDLE_FILES[name].cap + 1)
-    with pytest.raises(Refused) as refused:
-        generations.unpack(io.BytesIO(tar_of([member(name)], {name: content})))
-    assert refused.value.code == "too_large"
-
-
-@pytest.mark.parametrize("archive", [b"", b"x" * 2048, b"\0" * 1024])
-def test_what_is_no_archive_is_refused(archive: bytes) -> None:
-    with pytest.raises(Refused):
-        generations.unpack(io.BytesIO(archive))
-
-
-def test_an_archive_cut_short_is_refused() -> None:
-    whole = Bundle(bundle("a")).tar()
-    with pytest.raises(Refused):
-        generations.unpack(io.BytesIO(whole[: len(whole) // 2 - 100]))
+from tests.hostctl.fakes import KEY, FakeHost, bundle
 
 
 def test_the_consoles_bundle_is_understood_and_has_the_same_digest() -> None:
