@@ -65,6 +65,7 @@ def test_the_wall_clock_is_only_told_and_decides_nothing() -> None:
         "certificates",  # told beside a certificate's dates
         "journal",  # when it was, for people
         "maps",  # a map that changed has to be newer than it was
+        "policy", "sessions",  # whether a session is older than its end was asked for
         "switch",  # whether the certificate has expired
         "usage", "uses",  # when somebody was there
     }  # fmt: skip
