@@ -67,7 +67,7 @@ def _tls(certificate: Certificate) -> TlsFiles:
     return found
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=600)
 def rendered(snapshot: Snapshot) -> Bundle:
     """Raises deploy.render.CannotRender with a sentence for the operator."""
     return render(snapshot)

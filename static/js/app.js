@@ -115,6 +115,10 @@
     return relative.format(Math.round(seconds), "second");
   };
   const freshen = () => {
+    for (const time of document.querySelectorAll("time[data-local]")) {
+      time.textContent = new Date(time.dateTime)
+        .toLocaleString(root.lang, { dateStyle: "medium", timeStyle: "short" });
+    }
     for (const time of document.querySelectorAll("time[data-relative]")) {
       const moment = new Date(time.dateTime);
       time.textContent = say(moment);
