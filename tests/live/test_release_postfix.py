@@ -1,17 +1,21 @@
-"""Postfix's queue, and what a configuration from before takes, on Postfix 3.7 and 3.10.
-
-The helper's own modules run on the host, as root, beside a Postfix that an administrator set up.
+"""Leaving a Postfix for what was there before, on Postfix 3.7 and 3.10: the queue, what the
+configuration from before takes, and a whole host given back and taken over again.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.hostctl import build
+from deploy.practice import Machine
 from tests.live.conftest import FreshMachine
+from tests.live.hostctl_host import DOMAIN, MailHost, box, until
+from tests.live.test_release import KNOWN, OLD_PASSWORD, inbox, log, looks
 
 SET_UP = """
 useradd -m carol
@@ -70,9 +74,13 @@ print(json.dumps(said))
 """
 
 
-@pytest.mark.parametrize("release", ["bookworm-postfix", "trixie-postfix"])
+both = pytest.mark.parametrize("release", ["bookworm-postfix", "trixie-postfix"])
+
+
+@both
 def test_what_would_bounce_is_held_and_let_go(fresh_machine: FreshMachine, release: str) -> None:
-    """What somebody else put on hold stays there."""
+    """The helper's own modules, as root, beside a Postfix that an administrator set up. What
+    somebody else put on hold stays there."""
     machine = fresh_machine(release, "mail1.example.test")
     machine.path("/root/hostctl.pyz").write_bytes(build.build())
     machine.run(["sh", "-ec", SET_UP])
@@ -85,3 +93,70 @@ def test_what_would_bounce_is_held_and_let_go(fresh_machine: FreshMachine, relea
     assert said["counted"] == {"count": 5, "held": 3}
     assert said["held while it is down"] == everything
     assert (said["let go"], said["left"]) == (2, ["far@else.test"])
+
+
+def as_an_administrator_left_it(machine: Machine) -> None:
+    for user in ("test", "carol"):
+        machine.run(["useradd", "-m", "-s", "/bin/bash", user])
+    machine.run(["chpasswd"], input=f"test:{OLD_PASSWORD}\ncarol:{OLD_PASSWORD}\n")
+    setting = f"mydestination={KNOWN}, localhost"
+    machine.run(["postconf", "-e", setting, "inet_protocols=ipv4", f"myhostname={machine.fqdn}"])
+    machine.run(["sh", "-c", "echo '# by hand' >>/etc/postfix/main.cf"])
+    machine.run(["chmod", "0640", "/etc/postfix/main.cf"])
+    machine.run(["sh", "-c", "(postfix start; dovecot) >/dev/null 2>&1 </dev/null"])
+
+
+def queued(machine: Machine) -> dict[str, str]:
+    """Recipient → the queue it is in."""
+    lines = machine.run(["postqueue", "-j"]).stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {each["address"]: row["queue_name"] for row in rows for each in row["recipients"]}
+
+
+@both
+def test_given_back_and_taken_over_again(
+    fresh_machine: FreshMachine, tmp_path: Path, release: str
+) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    machine = fresh_machine(release)
+    as_an_administrator_left_it(machine)
+    before = looks(machine)
+    mail = MailHost(machine, tmp_path, key.with_suffix(".pub").read_text())
+    mail.fill("anna", "bob")
+    hashed = mail.hash()
+    others = [
+        {"mailbox": {**box(name, hashed)["mailbox"], "address": f"{name}@{KNOWN}"}}
+        for name in ("carol", "dave")
+    ]
+    mail.accounts({"domain": {"name": KNOWN}}, *others)
+    mail.deploy(mta="postfix")
+    machine.run(["doveadm", "stop"])
+    client = mail.smtp(25)
+    for to in (f"anna@{DOMAIN}", f"carol@{KNOWN}", f"dave@{KNOWN}"):
+        client.sendmail("s@elsewhere.example", [to], f"Subject: to {to}\r\n\r\nhello\r\n")
+    until(lambda: len(queued(machine)) == 3)
+
+    seen = mail.ask("release", look=True)
+    assert (seen["mta"], seen["unknown"], seen["to_hold"]["count"]) == ("postfix", [DOMAIN], 2)
+    assert [row["name"] for row in seen["logins"]] == ["carol", "test"]
+    mail.ask("release", base=mail.generation, deadline=60)
+    mail.ask("confirm", generation=0)
+    assert looks(machine) == before
+    facts = mail.ask("facts")
+    assert {n: s["running"] for n, s in facts["services"].items()} == {
+        "dovecot": True, "bridge": False, "postfix": True,
+    }  # fmt: skip
+    machine.run(["postqueue", "-f"])
+    spool = machine.path("/var/mail/carol")
+    until(lambda: spool.exists() and "Subject: to carol" in spool.read_text())
+    assert queued(machine) == {f"anna@{DOMAIN}": "hold", f"dave@{KNOWN}": "hold"}
+    assert "status=bounced" not in log(machine)
+
+    mail.generation = 0
+    mail.deploy(mta="postfix")
+    until(lambda: inbox(mail, "anna") > 0 and inbox(mail, "dave", KNOWN) > 0)
+    assert (inbox(mail, "anna"), inbox(mail, "dave", KNOWN)) == (1, 1)
+    assert inbox(mail, "carol", KNOWN) == 0
+    until(lambda: queued(machine) == {})
+    assert "status=bounced" not in log(machine)
