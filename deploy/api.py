@@ -51,6 +51,9 @@ class HostOut(Schema):
     mta: str = Field(description="sendmail or postfix")
     family: str = Field(description="of systems: debian or fedora")
     generation: int | None = Field(description="the live one; null before the first rollout")
+    released_at: datetime | None = Field(
+        description="given back to what was there before the console"
+    )
     pending: list[str] = Field(description="what is not live yet, in sentences")
     drift: list[str] = Field(description="managed files that were changed on the host itself")
     accounts_state: str
@@ -177,6 +180,7 @@ def host_out(row: Host, live: Generation | None) -> HostOut:
         mta=row.mta,
         family=row.family,
         generation=live.number if live else None,
+        released_at=row.released_at,
         pending=list(pending.sentences) if pending else [],
         drift=list(row.reported().drift),
         accounts_state=push.state if push else AccountPush.IDLE,

@@ -41,7 +41,8 @@ def erase(pk: int, *, clock: Clock = timezone.now, transport: Transport | None =
             # Its mail is out of reach with it; the log says so.
             _done(row, at, host=row.host, detail={"problem": "host_removed"})
         elif not _has_reached(host, row):
-            leases.release(row, retry_at=at + SOON)
+            # One that was given back is told of no account until it is put live again.
+            leases.release(row, retry_at=at + (LATER if host.released_at else SOON))
         else:
             _ask(row, host, clock, transport)
     except leases.LeaseLost:

@@ -65,6 +65,9 @@ host's page.
             return {"confirmed": True, "rollout": None, "hosts": [unchanged(host, live)]}
         for line in summary(preview):
             self.tell(line)
+        if waiting := (host.facts.get("queue") or {}).get("count"):
+            sentence = _("Mail in its queue, %(count)s, is delivered by whatever is live then.")
+            self.tell(sentence % {"count": waiting})
         problem = going_back.objection(wanted, self.now)
         if problem is not None:
             self.tell(problem.sentence)
