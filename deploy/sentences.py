@@ -353,6 +353,11 @@ def after_probe_failure(protocol: str, evidence: str, mta: str = "sendmail") -> 
     return sentence % {"service": service}
 
 
+def shortened(evidence: str, fingerprint: str) -> str:
+    """With the beginning of the served certificate's fingerprint, which is enough to compare."""
+    return evidence.replace(fingerprint, f"{fingerprint[:16]}…") if fingerprint else evidence
+
+
 class OfPort(Shape):
     @property
     def port(self) -> int: ...

@@ -34,6 +34,10 @@ class Part:
         return self.answer.protocol
 
     @property
+    def evidence(self) -> str:
+        return sentences.shortened(self.answer.evidence, self.answer.fingerprint)
+
+    @property
     def earlier(self) -> datetime | None:
         """When it was asked, of what is not asked each time."""
         return self.answer.at if self.answer.kind in proof.NEED_LOGIN else None

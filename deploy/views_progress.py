@@ -144,10 +144,8 @@ class Proof:
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Self:
-        evidence = kept["evidence"]
-        if kept["fingerprint"]:
-            # The whole fingerprint is in the log below.
-            evidence = evidence.replace(kept["fingerprint"], f"{kept['fingerprint'][:16]}…")
+        # The whole fingerprint is in the log below.
+        evidence = sentences.shortened(kept["evidence"], kept["fingerprint"])
         return cls(kept["port"], kept["protocol"], sentences.KINDS[kept["kind"]], evidence)
 
 

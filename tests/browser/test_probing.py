@@ -1,5 +1,7 @@
 """What the probes of a server found, in a real browser, in four dressings."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -8,6 +10,7 @@ from deploy.models import Generation, Host, HostRollout, Probing
 from deploy.probes.values import Result
 from tests.browser.test_axe import DRESSINGS, as_name, examine, open_in
 
+SERVED = "TLSv1.3 TLS_AES_256_GCM_SHA384, notAfter 2027-02-23, SHA-256 " + "ab" * 32
 BAD = {
     ("tls", "imaps"): "another certificate is served: TLSv1.3 TLS_AES_256_GCM_SHA384, SHA-256 "
     + "ab" * 32,
@@ -24,19 +27,32 @@ def failing(world) -> Host:
     results = []
     for each in proof.questions(host, live):
         said = BAD.get((each.kind, each.protocol))
+        served = each.kind in ("tls", "starttls") and said is None
+        words = SERVED if served else "550 5.1.1 <no-such-ce7f91a00aa06807@mail1>... User unknown"
+        end = timezone.now() + timedelta(days=9) if served else None
         results.append(
-            Result(each.kind, each.protocol, each.port, said is None, said or "550 5.1.1 No.")
+            Result(
+                each.kind,
+                each.protocol,
+                each.port,
+                said is None,
+                said or words,
+                fingerprint="ab" * 32 if served else "",
+                not_after=end,
+            )
         )
     probing.note(row, host, live, results, at=timezone.now())
     return host
 
 
 @pytest.mark.parametrize("dressing", DRESSINGS)
-def test_the_pages(browse, live_server, watch, sign_in, failing, dressing):
+def test_the_pages(browse, live_server, watch, sign_in, world, failing, dressing):
     page, base = open_in(browse, live_server, dressing)
     sign_in(page)
     problems = []
-    for path in ("/", "/hosts/", f"/hosts/{failing.pk}/"):
+    ours = f"/hosts/{failing.pk}/"
+    receipt = f"/hosts/rollouts/{world.rollout.pk}/"
+    for path in ("/", "/hosts/", receipt, f"{ours}plan/", "/settings/mail/", ours):
         page.goto(base + path)
         problems += examine(page, watch, f"probing-{dressing}/{as_name(path)}")
     page.locator("section[aria-labelledby=probes-title] details summary").click()
