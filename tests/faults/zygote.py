@@ -44,7 +44,7 @@ def tick(seconds: str = "0") -> object:
     clock = _clock_ahead(timedelta(seconds=int(seconds)))
     later = timezone.now() + timedelta(seconds=carriage.LEASE_SECONDS + 1)
     found = list(due.rollouts(max(clock(), later)).values_list("pk", flat=True))
-    _end_leases()
+    end_leases()
     for pk in found:
         carriage.carry_out(pk, carriage.Tools(clock=clock))
     return found
@@ -56,7 +56,7 @@ def _clock_ahead(by: Any) -> Callable[[], Any]:
     return lambda: timezone.now() + by
 
 
-def _end_leases() -> None:
+def end_leases() -> None:
     """What twenty seconds do by themselves."""
     from datetime import timedelta
 
@@ -139,6 +139,7 @@ VERBS: dict[str, Callable[..., object]] = {
     "ask": worker.ask,
     "facts": worker.facts,
     "carry": carry,
+    "end_leases": end_leases,
     "tick": tick,
     "report": report,
     "look": look,
