@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 20
 RETRY = timedelta(seconds=5)
 TASK = "deploy.push_accounts"
+OPERATOR_DECIDES = {"lineage", "ahead", "too_many_removed"}
 MOST_CHANGES = 20_000
 """Beyond that the whole is sent: it is not larger by much, and simpler to get right."""
 
@@ -201,11 +202,40 @@ def send(row: AccountPush, helper: Helper, *, clock: Clock = timezone.now) -> No
 
 
 def add(
-    row: AccountPush, helper: Helper, lines: list[Line], *, end_sessions: tuple[str, ...] = ()
+    row: AccountPush,
+    helper: Helper,
+    lines: list[Line],
+    *,
+    end_sessions: tuple[str, ...] = (),
+    clock: Clock = timezone.now,
 ) -> None:
     """Lines that belong to no change (the login of a rollout's probes), on top of what is there."""
-    reached = row.through_change
-    _ask(helper, row, Delta(reached, reached, lines, end_sessions))
+
+    def ask() -> None:
+        reached = row.through_change
+        _ask(helper, row, Delta(reached, reached, lines, end_sessions))
+
+    with _stops(row, clock):
+        try:
+            ask()
+        except HostError as error:
+            if error.code != "behind":
+                raise
+            # It was restored from a backup: it gets everything first.
+            answer = _ask(helper, row, _whole(row))
+            leases.save(row, through_change=int(answer["through_change"]), pushed_at=clock())
+            ask()
+
+
+@contextmanager
+def _stops(row: AccountPush, clock: Clock) -> Iterator[None]:
+    """What an operator decides stops the row, whoever comes upon it."""
+    try:
+        yield
+    except HostError as error:
+        if error.code in OPERATOR_DECIDES:
+            note_failure(row, error, clock())
+        raise
 
 
 def probe_domain(host: Host) -> str:
@@ -217,7 +247,8 @@ def start(row: AccountPush, helper: Helper, *, clock: Clock = timezone.now) -> i
     """The first time: everything, into an empty database. Returns how many mailboxes there are."""
     if not row.lineage:
         leases.save(row, lineage=uuid.uuid4().hex)
-    answer = _ask(helper, row, _whole(row))
+    with _stops(row, clock):
+        answer = _ask(helper, row, _whole(row))
     leases.save(
         row,
         through_change=int(answer["through_change"]),

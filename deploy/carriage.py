@@ -46,7 +46,6 @@ _DECLINED = {
 }
 # Another machine answers, or one that does not know the console: asking again changes nothing.
 _NOT_OURS = {"host_key", "login"}
-_OPERATOR_DECIDES = {"lineage", "ahead", "too_many_removed"}
 
 
 @dataclass(frozen=True)
@@ -170,12 +169,7 @@ class _Carriage(Logbook):
                 self.phase("accounts") as line,
                 accounts_push.held(self.host, clock=clock) as push,
             ):
-                try:
-                    line.detail = str(accounts_push.start(push, helper, clock=clock))
-                except HostError as error:
-                    if error.code in _OPERATOR_DECIDES:
-                        accounts_push.note_failure(push, error, clock())
-                    raise
+                line.detail = str(accounts_push.start(push, helper, clock=clock))
 
     def _why(self, error: HostError) -> str:
         if error.code == "drifted":
@@ -190,7 +184,7 @@ class _Carriage(Logbook):
             log.warning("facts of %s: %s", self.host, words(error))
 
     def _refusal(self, error: HostError) -> str:
-        if error.code in _OPERATOR_DECIDES:
+        if error.code in accounts_push.OPERATOR_DECIDES:
             return "accounts"
         return _refusal_code(error.code)
 

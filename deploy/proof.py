@@ -109,12 +109,13 @@ def add_login(host: Host, helper: Helper, place: Place, *, clock: Clock) -> None
     }
     domain = {"name": accounts_push.probe_domain(host)}
     with accounts_push.held(host, clock=clock) as push:
-        accounts_push.add(push, helper, [{"domain": domain}, {"mailbox": mailbox}])
+        accounts_push.add(push, helper, [{"domain": domain}, {"mailbox": mailbox}], clock=clock)
 
 
 def remove_login(host: Host, helper: Helper, place: Place, *, clock: Clock) -> None:
     with accounts_push.held(host, clock=clock) as push:
-        accounts_push.add(push, helper, [{"remove": place.login}], end_sessions=(place.login,))
+        gone = [{"remove": place.login}]
+        accounts_push.add(push, helper, gone, end_sessions=(place.login,), clock=clock)
 
 
 def of_live(

@@ -10,8 +10,9 @@ from accounts import domains, lifecycle
 from accounts.models import Change, Mailbox
 from core.models import AuditEvent
 from deploy import accounts_push, due, placement
+from deploy.helper import Helper
 from deploy.models import AccountPush, Host
-from deploy.transport import Broken, Unreachable
+from deploy.transport import Broken, HostError, Unreachable
 from tests.deploy.conftest import ScriptedHelper, current, refusal
 
 pytestmark = pytest.mark.django_db
@@ -132,6 +133,31 @@ def test_a_host_that_knows_less_is_sent_everything(host, anna, reached, helper, 
     names = {line["domain"]["name"] for line in lines(helper) if "domain" in line}
     assert names == {"example.test", "probe.mail1.example.test"}
     assert row.state == AccountPush.CURRENT
+
+
+def add_login(host: Host, helper: ScriptedHelper) -> None:
+    """As a rollout does for its probes."""
+    with Helper.of(host, helper) as talking, accounts_push.held(host) as row:
+        accounts_push.add(row, talking, [{"mailbox": {"address": "probe@probe.example.test"}}])
+
+
+def test_the_probes_login_comes_to_a_host_that_was_restored(host, anna, reached, helper) -> None:
+    helper.expect("accounts", refusal("behind", through_change=0))
+    helper.expect("accounts", accepted).expect("accounts", accepted)
+    add_login(host, helper)
+    helper.done()
+    assert [header["whole"] for header in helper.seen] == [False, True, False]
+    (line,) = lines(helper)
+    assert line["mailbox"]["address"] == "probe@probe.example.test"
+
+
+def test_the_probes_login_stops_where_the_host_is_ahead(host, anna, reached, helper) -> None:
+    """Or there would be nothing to decide until the next account changes."""
+    helper.expect("accounts", refusal("ahead", through_change=99))
+    with pytest.raises(HostError):
+        add_login(host, helper)
+    row = AccountPush.objects.get(host=host)
+    assert (row.state, row.problem_detail) == (AccountPush.HOST_AHEAD, "99")
 
 
 @pytest.mark.parametrize(
