@@ -23,8 +23,15 @@ from tests.live import worker
 STEPS = "deploy_rolloutstep"
 
 
-def carry(pk: str) -> object:
-    """What the task does, and how it ended for the worker: an exception is only logged there."""
+def carry(pk: str, deadline: str = "") -> object:
+    """What the task does, and how it ended for the worker: an exception is only logged there.
+
+    `deadline`: seconds after which the host goes back by itself.
+    """
+    if deadline:
+        from deploy import carriage
+
+        carriage.DEADLINE_SECONDS = int(deadline)
     try:
         return worker.carry(pk)
     except Exception as error:  # noqa: BLE001 - the tests look what is left, whatever it was
@@ -75,12 +82,13 @@ def report(pk: str) -> object:
     from deploy.models import Generation, HostRollout, RolloutStep
 
     row = HostRollout.objects.get(pk=pk)
+    live = Generation.objects.live().filter(host=row.host).first()
     return {
         "state": row.state,
         "problem": row.problem,
         "detail": row.problem_detail,
         "held": row.lease_until is not None,
-        "live": Generation.objects.live().get().number,
+        "live": live.number if live else None,
         "generation": row.generation.number,
         "under_way": list(
             RolloutStep.objects.filter(host_rollout=row, ok=None).values_list("name", flat=True)
@@ -134,6 +142,75 @@ def back_to(number: str) -> object:
     return worker.carry(str(made.hosts.get().pk))
 
 
+def ask_silent(port: str) -> object:
+    """Another host, at a port where nobody says anything → the pk of a rollout there."""
+    from django.utils import timezone
+
+    from core import nudge
+    from deploy import enrolment, rollout
+    from deploy.models import Host
+
+    nudge.send = lambda task, pk: None  # type: ignore[assignment]
+    known, now = Host.objects.get(), timezone.now()
+    made = enrolment.add(
+        fqdn="mail9.example.test", address="127.0.0.1", ssh_port=int(port), by=None, at=now
+    )
+    enrolment.give_key(made)
+    Host.objects.filter(pk=made.pk).update(
+        state=Host.READY,
+        host_key=known.host_key,
+        certificate=known.certificate,
+        facts={**known.facts, "generation": None},
+    )
+    host = Host.objects.get(pk=made.pk)
+    return rollout.request(hosts=[host], by=None, at=now).hosts.get().pk
+
+
+def forget_silent() -> None:
+    from deploy.models import Generation, Host, HostRollout
+
+    host = Host.objects.get(fqdn="mail9.example.test")
+    HostRollout.objects.filter(host=host).delete()
+    Generation.objects.filter(host=host).delete()
+    host.delete()
+
+
+def push_mailbox(address: str) -> object:
+    """One more account, sent at once → how that ended."""
+    from django.utils import timezone
+
+    from accounts import domains, lifecycle
+    from accounts.models import Domain
+    from core import nudge
+    from deploy import accounts_push
+    from deploy.models import AccountPush, Host
+
+    nudge.send = lambda task, pk: None  # type: ignore[assignment]
+    uuid, now = str(Host.objects.get().uuid), timezone.now()
+    local, _, name = address.partition("@")
+    domain = Domain.objects.filter(name=name).first() or domains.create(
+        name=name, host=uuid, by=None, at=now
+    )
+    lifecycle.create(domain=domain, local_part=local, password="larch cobalt 91", by=None, at=now)
+    accounts_push.push(uuid)
+    return AccountPush.objects.get().state
+
+
+def go_on() -> object:
+    """The operator says that the host's accounts may be overwritten."""
+    from django.utils import timezone
+
+    from core import nudge
+    from deploy import accounts_push
+    from deploy.models import AccountPush, Host
+
+    nudge.send = lambda task, pk: None  # type: ignore[assignment]
+    host = Host.objects.get()
+    accounts_push.go_on(host=host, by=None, at=timezone.now())
+    accounts_push.push(str(host.uuid))
+    return AccountPush.objects.get().state
+
+
 VERBS: dict[str, Callable[..., object]] = {
     "prepare": worker.prepare,
     "ask": worker.ask,
@@ -145,6 +222,10 @@ VERBS: dict[str, Callable[..., object]] = {
     "look": look,
     "overwrite": overwrite,
     "back_to": back_to,
+    "ask_silent": ask_silent,
+    "forget_silent": forget_silent,
+    "push_mailbox": push_mailbox,
+    "go_on": go_on,
 }
 
 
