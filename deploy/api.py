@@ -8,6 +8,7 @@
     POST /rollouts  {"hosts": ["mail1.example.test"]}      → 202, the rollout
     POST /rollouts  {"hosts": […], "first": "mail2.example.test",
                      "starts_at": "2026-11-25T03:00+08:00"}
+    GET  /rollouts              the newest first, and what is planned
     GET  /rollouts/7            every step as it happened; `state` of each host
     POST /rollouts/7/cancel     hosts that have not begun do not
 
@@ -146,6 +147,23 @@ class RolloutOut(Schema):
     )
     is_open: bool
     hosts: list[HostRolloutOut]
+
+
+class ListedOut(Schema):
+    id: int
+    created_at: datetime
+    by: str = Field(description="empty where the console itself asked for it")
+    reason: str
+    starts_at: datetime | None
+    stopped_at: datetime | None
+    hosts: int
+    live: int
+    open: int = Field(description="planned or on their way")
+
+
+class RolloutsOut(Schema):
+    items: list[ListedOut]
+    next: int | None = Field(description="give it as `after` for the next page")
 
 
 def _actor(request: HttpRequest, permission: str) -> Operator:
@@ -314,6 +332,27 @@ def start_release(request: HttpRequest, name: str, body: LeavingIn) -> Status[Le
     row = _host(name)
     leaving.give_back(host=row, typed=body.typed, mark=body.mark, by=operator, at=timezone.now())
     return Status(202, leaving_out(row))
+
+
+@router.get("/rollouts", auth=READ)
+def list_rollouts(request: HttpRequest, query: Query[ListIn]) -> RolloutsOut:
+    _actor(request, "deploy.view")
+    page = page_of(fleet.listed(), {"after": query.after}, size=query.limit)
+    return RolloutsOut(items=[listed_out(row) for row in page], next=page.next)
+
+
+def listed_out(row: Any) -> ListedOut:
+    return ListedOut(
+        id=row.pk,
+        created_at=row.created_at,
+        by=row.created_by.get_username() if row.created_by else "",
+        reason=row.reason,
+        starts_at=row.starts_at,
+        stopped_at=row.stopped_at,
+        hosts=row.count,
+        live=row.live,
+        open=row.open,
+    )
 
 
 @router.post("/rollouts", auth=WRITE, response={202: RolloutOut})

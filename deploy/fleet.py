@@ -13,7 +13,7 @@ transaction of its own end (`after`, called by `deploy.logbook`).
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from core import audit
@@ -114,6 +114,19 @@ def after(row: HostRollout, at: datetime) -> None:
 def wake(pks: list[int]) -> None:
     for pk in pks:
         nudge(TASK, pk)
+
+
+def listed() -> "QuerySet[Rollout]":
+    """All rollouts; of each how many hosts it has (`count`), how many of them are `live`, still
+    `open` and `begun`, and the `name` of the first."""
+    first = HostRollout.objects.filter(rollout=OuterRef("pk")).order_by("turn", "pk")
+    return Rollout.objects.select_related("created_by").annotate(
+        count=Count("hosts"),
+        live=Count("hosts", filter=Q(hosts__state=states.CONFIRMED)),
+        open=Count("hosts", filter=Q(hosts__state__in=states.OPEN)),
+        begun=Count("hosts", filter=Q(hosts__started_at__isnull=False)),
+        name=Subquery(first.values("host__fqdn")[:1]),
+    )
 
 
 def not_begun(rollout: Rollout) -> list[Host]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from django.contrib import messages
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -27,18 +27,7 @@ PAGE = 100
 @requires("deploy.view")
 def rollouts(request: HttpRequest) -> HttpResponse:
     """All of them, the newest first: what is planned stands where it was asked for."""
-    rows = Rollout.objects.select_related("created_by").annotate(
-        count=Count("hosts"),
-        live=Count("hosts", filter=Q(hosts__state=states.CONFIRMED)),
-        open=Count("hosts", filter=Q(hosts__state__in=states.OPEN)),
-        begun=Count("hosts", filter=Q(hosts__started_at__isnull=False)),
-        name=Subquery(
-            HostRollout.objects.filter(rollout=OuterRef("pk"))
-            .order_by("turn", "pk")
-            .values("host__fqdn")[:1]
-        ),
-    )
-    page = page_of(rows, request.GET)
+    page = page_of(fleet.listed(), request.GET)
     return render(request, "deploy/rollouts.html", {"page": page})
 
 
@@ -154,7 +143,7 @@ def host_part(row: HostRollout) -> dict[str, Any]:
     back = Generation.objects.filter(host=row.host, state=Generation.KEPT).first()
     return {
         "row": row,
-        "kind": sentences.STATE_KINDS[row.state],
+        **state_of(row),
         "lines": lines_of(row),
         "problem": sentences.problem(row.problem, row.problem_detail),
         "overwritten": sorted(row.overwrites),
@@ -231,17 +220,18 @@ def counts_of(found: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
 
 
 def line_part(row: HostRollout) -> dict[str, Any]:
-    not_begun = row.problem in states.NOT_BEGUN
     what = sentences.problem(row.problem, row.problem_detail)
     step = getattr(row, "step", None)
     if row.is_open and step:
         what = sentences.step(step)
-    return {
-        "row": row,
-        "kind": "idle" if not_begun else sentences.STATE_KINDS[row.state],
-        "state": _("Not begun") if not_begun else row.get_state_display(),
-        "what": what,
-    }
+    return {"row": row, **state_of(row), "what": what}
+
+
+def state_of(row: HostRollout) -> dict[str, str]:
+    """In words, and of which kind (`_status.html`)."""
+    if row.problem in states.NOT_BEGUN:
+        return {"kind": "idle", "state": _("Not begun")}
+    return {"kind": sentences.STATE_KINDS[row.state], "state": row.get_state_display()}
 
 
 @require_POST

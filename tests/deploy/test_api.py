@@ -21,6 +21,7 @@ CALLS = [
     ("get", f"/hosts/{NAME}/plan", READ),
     ("get", f"/hosts/{NAME}/drift", READ),
     ("post", "/rollouts", WRITE),
+    ("get", "/rollouts", READ),
     ("get", "/rollouts/1", READ),
     ("post", "/rollouts/1/cancel", WRITE),
 ]

@@ -395,6 +395,33 @@ def test_killed_while_the_first_one_is_confirmed(ask, clock, now) -> None:
     assert len(may_begin(clock())) == 3
 
 
+def test_killed_in_the_transaction_that_confirms(ask, clock, monkeypatch) -> None:
+    """Nothing of it is stored; the next worker asks the host, and then the others may begin."""
+    first, *_others = rows_of(ask())
+
+    class Killed(BaseException):
+        pass
+
+    def dies(*_args: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(fleet, "wake", dies)
+    helper = to_switch(ScriptedHelper()).expect("switch").expect("confirm")
+    with pytest.raises(Killed):
+        carriage.carry_out(first.pk, tools(helper, clock))
+    monkeypatch.undo()
+    first.refresh_from_db()
+    assert first.state == HostRollout.PROBING
+    assert not Generation.objects.live().exists()
+    clock.advance(seconds=30)
+    assert may_begin(clock()) == ["mail1.example.test"]
+    number = first.generation.number
+    told = {**FACTS, "generation": number, "last": {"generation": number, "outcome": "confirmed"}}
+    carry(first, tools(ScriptedHelper().expect("facts", **told), clock, worker="two"))
+    assert first.state == HostRollout.CONFIRMED
+    assert len(may_begin(clock())) == 3
+
+
 def test_killed_right_after_a_host_was_claimed(ask, clock) -> None:
     first, second, *_rest = rows_of(ask())
     confirm(first, clock)
@@ -460,6 +487,19 @@ def test_by_the_api_one_is_chosen_to_go_first_at_a_time(hosts, owner, now) -> No
     seen = [(each["host"], each["turn"]) for each in made["hosts"]]
     assert seen[0] == (hosts[1].fqdn, 0)
     assert {turn for _name, turn in seen[1:]} == {1}
+
+
+def test_the_api_lists_what_is_planned(hosts, owner, now) -> None:
+    first = rollout.request(hosts=hosts[:2], by=owner, at=now, reason="now")
+    later = now + timedelta(hours=5)
+    second = rollout.request(hosts=hosts[2:], by=owner, at=now, starts_at=later)
+    answer = call(owner, "deploy:read", "get", "/rollouts?limit=1").json()
+    (row,) = answer["items"]
+    assert (row["id"], row["hosts"], row["open"], row["live"]) == (second.pk, 2, 2, 0)
+    assert row["starts_at"] is not None and row["by"] == "owner"
+    answer = call(owner, "deploy:read", "get", f"/rollouts?limit=1&after={answer['next']}").json()
+    assert [each["id"] for each in answer["items"]] == [first.pk]
+    assert (answer["items"][0]["reason"], answer["next"]) == ("now", None)
 
 
 def test_the_api_calls_it_off_once(hosts, owner, now) -> None:

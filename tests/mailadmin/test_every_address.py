@@ -114,6 +114,7 @@ CALLS = {
     "GET /profiles": "ca.view",
     "POST /profiles": "ca.manage",
     "PATCH /profiles/{slug}": "ca.manage",
+    "GET /rollouts": "deploy.view",
     "POST /rollouts": "deploy.rollout",
     "GET /rollouts/{pk}": "deploy.view",
     "POST /rollouts/{pk}/cancel": "deploy.rollout",
