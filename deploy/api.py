@@ -32,7 +32,8 @@ from deploy import changes, drift, fleet, leaving, rollout, sentences
 from deploy.api_drift import DriftOut, drift_out
 from deploy.api_leaving import LeavingIn, LeavingOut, leaving_out
 from deploy.api_probing import ProbesOut, probes_out
-from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout, Rollout
+from deploy.api_rollouts import RolloutOut, RolloutsOut, listed_out, rollout_out
+from deploy.models import AccountPush, Generation, Host, HostJob, Rollout
 from deploy.snapshot import WITH_CHAIN
 
 router = Router(tags=["deploy"])
@@ -115,57 +116,6 @@ class RolloutIn(Schema):
     )
 
 
-class StepOut(Schema):
-    at: datetime
-    phase: str
-    name: str
-    ok: bool | None
-    detail: str
-    ms: int | None
-
-
-class HostRolloutOut(Schema):
-    host: str
-    state: str
-    generation: int
-    base: int
-    turn: int = Field(description="a later turn begins when every earlier one is confirmed")
-    problem: str
-    started_at: datetime | None
-    finished_at: datetime | None
-    receipt: dict[str, Any]
-    steps: list[StepOut]
-
-
-class RolloutOut(Schema):
-    id: int
-    created_at: datetime
-    reason: str
-    starts_at: datetime | None
-    stopped_at: datetime | None = Field(
-        description="since then no further host begins: one failed, or somebody called it off"
-    )
-    is_open: bool
-    hosts: list[HostRolloutOut]
-
-
-class ListedOut(Schema):
-    id: int
-    created_at: datetime
-    by: str = Field(description="empty where the console itself asked for it")
-    reason: str
-    starts_at: datetime | None
-    stopped_at: datetime | None
-    hosts: int
-    live: int
-    open: int = Field(description="planned or on their way")
-
-
-class RolloutsOut(Schema):
-    items: list[ListedOut]
-    next: int | None = Field(description="give it as `after` for the next page")
-
-
 def _actor(request: HttpRequest, permission: str) -> Operator:
     operator: Operator = request.auth  # type: ignore[attr-defined]
     if not roles.may(operator, permission):
@@ -206,46 +156,6 @@ def host_out(row: Host, live: Generation | None) -> HostOut:
         certificate_fingerprint=row.certificate.fingerprint_sha256 if row.certificate else None,
         facts=row.facts,
         facts_at=row.facts_at,
-    )
-
-
-def rollout_out(row: Rollout) -> RolloutOut:
-    hosts = list(
-        row.hosts.select_related("host", "generation").prefetch_related("steps").order_by("pk")
-    )
-    return RolloutOut(
-        id=row.pk,
-        created_at=row.created_at,
-        reason=row.reason,
-        starts_at=row.starts_at,
-        stopped_at=row.stopped_at,
-        is_open=any(each.is_open for each in hosts),
-        hosts=[host_rollout_out(each) for each in hosts],
-    )
-
-
-def host_rollout_out(row: HostRollout) -> HostRolloutOut:
-    return HostRolloutOut(
-        host=row.host.fqdn,
-        state=row.state,
-        generation=row.generation.number,
-        base=row.base,
-        turn=row.turn,
-        problem=sentences.problem(row.problem, row.problem_detail),
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        receipt=row.receipt,
-        steps=[
-            StepOut(
-                at=step.at,
-                phase=step.phase,
-                name=step.name,
-                ok=step.ok,
-                detail=step.detail,
-                ms=step.ms,
-            )
-            for step in row.steps.all()
-        ],
     )
 
 
@@ -339,20 +249,6 @@ def list_rollouts(request: HttpRequest, query: Query[ListIn]) -> RolloutsOut:
     _actor(request, "deploy.view")
     page = page_of(fleet.listed(), {"after": query.after}, size=query.limit)
     return RolloutsOut(items=[listed_out(row) for row in page], next=page.next)
-
-
-def listed_out(row: Any) -> ListedOut:
-    return ListedOut(
-        id=row.pk,
-        created_at=row.created_at,
-        by=row.created_by.get_username() if row.created_by else "",
-        reason=row.reason,
-        starts_at=row.starts_at,
-        stopped_at=row.stopped_at,
-        hosts=row.count,
-        live=row.live,
-        open=row.open,
-    )
 
 
 @router.post("/rollouts", auth=WRITE, response={202: RolloutOut})

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from core import inline
 from core.commands import code_of
 from core.errors import Refusal
-from deploy import api, carriage, sentences
+from deploy import api_rollouts, carriage, sentences
 from deploy.management.base import DeployCommand, Refused, not_in_time
 from deploy.management.shown import step_line
 from deploy.models import Generation, Host, HostRollout, Rollout, RolloutStep
@@ -112,7 +112,7 @@ def finer_first(steps: Sequence[RolloutStep]) -> Iterator[RolloutStep]:
 
 def outcome(rollout: Rollout) -> dict[str, Any]:
     """For `--json`: the API's rollout, host by host."""
-    made = api.rollout_out(rollout).model_dump(mode="json")
+    made = api_rollouts.rollout_out(rollout).model_dump(mode="json")
     return {
         "confirmed": all(each["state"] == HostRollout.CONFIRMED for each in made["hosts"]),
         "rollout": made["id"],
