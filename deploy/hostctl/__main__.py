@@ -15,7 +15,18 @@ import signal
 import sys
 from typing import List
 
-from . import accounts, bridge, deadman, paths, services, switch, upgrades, verbs
+from . import (
+    accounts,
+    before,
+    bridge,
+    deadman,
+    generations,
+    paths,
+    services,
+    switch,
+    upgrades,
+    verbs,
+)
 from .host import Host
 from .wire import Output, Refused, code_of, sentence
 
@@ -71,9 +82,12 @@ def boot(host: Host) -> str:
         done = switch.recover(host, daemons=direct, retry=True)
         upgrades.follow_live(host)
         accounts.repair(host)
-        if direct and host.layout.current.exists():
-            for service in host.services.values():
-                service.start()
+        live = generations.current(host)
+        if direct and live is not None:
+            ran = before.running(host)
+            for name, service in host.services.items():
+                if live or ran[name]:  # on 0, what was there before the console alone
+                    service.start()
     return done or "nothing to do"
 
 

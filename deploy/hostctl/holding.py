@@ -23,7 +23,9 @@ from .wire import Refused
 
 REASON = "mailadmin: held until this server is managed by the console again"
 POSTSUPER = "/usr/sbin/postsuper"
-_AT_ONCE = 100
+_AT_ONCE = 2000
+"""Ids in one command: each one reads the whole queue (5,000 messages held: 5 s; by 100: 42 s)."""
+_TRIED_BY_ID = 100
 _PATIENCE = 30.0
 
 
@@ -108,9 +110,14 @@ def _let_go_sendmail(host: Host, waiting: List[Message]) -> None:
     for ids in _batches(waiting):
         chosen = [f"-qI{each}" for each in ids]
         host.run([Sendmail.binary, "-Am", "-Q", *chosen, "-qQ"], timeout=60)
-        # Cut off between its two steps, a `qf` file has a reason and is not renamed yet.
+    left = ours(host)
+    for ids in _batches(left):
+        # Cut off between its two steps, Sendmail leaves a `qf` file with a reason.
+        chosen = [f"-qI{each}" for each in ids]
         host.run([Sendmail.binary, "-Am", "-Q", *chosen], timeout=60)
-        host.run([Sendmail.binary, "-Am", *chosen], timeout=60)  # tries them, in the background
+    few = len(waiting) <= _TRIED_BY_ID
+    tried = [f"-qI{message.id}" for message in waiting] if few else ["-q"]
+    host.spawn([Sendmail.binary, "-Am", *tried])
 
 
 def _hold_postfix(host: Host, waiting: List[Message]) -> None:
@@ -120,7 +127,7 @@ def _hold_postfix(host: Host, waiting: List[Message]) -> None:
 
 def _let_go_postfix(host: Host, waiting: List[Message]) -> None:
     _postsuper(host, "-H", waiting)
-    for message in waiting[:_AT_ONCE]:  # the rest is tried within minutes
+    for message in waiting[:_TRIED_BY_ID]:  # the rest is tried within minutes
         host.run([queue.POSTQUEUE, "-i", message.id], timeout=60)
 
 

@@ -118,6 +118,21 @@ def run(
 Run = Callable[..., Ran]
 
 
+def spawn(argv: List[str]) -> None:
+    """Starts a command that goes on by itself and is not waited for: killing a queue runner
+    that takes long could deliver a message twice."""
+    with contextlib.suppress(OSError):
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,
+        )
+
+
 def _silent(event: Dict[str, Any]) -> None:
     return None
 
@@ -134,6 +149,7 @@ class Host:
     run: Run = run
     emit: Emit = _silent
     relaunch: List[str] = field(default_factory=relaunch)
+    spawn: Callable[[List[str]], None] = spawn
 
     @property
     def real(self) -> bool:

@@ -147,8 +147,12 @@ class FakeHost(Host):
         layout = paths.Layout(root)
         self.events: list[dict[str, Any]] = []
         super().__init__(layout, daemons(layout), Commands(), self.events.append, ["/nowhere"])
+        self.spawn = self._spawn
         self.prepare()
         (layout.keys / f"{KEY}.key").write_text("not a real key")
+
+    def _spawn(self, argv: list[str]) -> None:
+        self.run(argv)
 
     def again(self) -> FakeHost:
         """As the next start of the helper sees it."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.hostctl import accounts, before, generations, holding, logins, switch
+from deploy.hostctl import __main__, accounts, before, generations, holding, logins, switch
 from deploy.hostctl.host import Ran
 from deploy.hostctl.wire import Refused
 from tests.hostctl.fakes import FakeHost
@@ -127,6 +127,16 @@ def test_the_uninstaller_holds_too(managed: FakeHost) -> None:
     switch.leave(managed)
     assert {n for n, r in waiting(managed).items() if r == holding.REASON} == BOUNCE
     assert managed.services["bridge"].pid() is None
+
+
+def test_a_reboot_starts_what_ran_before_and_no_more(managed: FakeHost) -> None:
+    release(managed)
+    switch.confirm(managed, generation=0)
+    for service in managed.services.values():
+        service.stop()
+    __main__.boot(managed)
+    running = {name for name, each in managed.services.items() if each.pid() is not None}
+    assert running == {"dovecot", "sendmail"}
 
 
 def test_a_smarthost_takes_everything_and_knows_nothing(managed: FakeHost) -> None:
