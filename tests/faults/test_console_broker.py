@@ -5,8 +5,10 @@ A nudge is lost with it or comes twice; the row is found by the tick, and once.
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,16 +18,17 @@ from tests.run.console import Console as Running
 from tests.run.console import alive
 
 
-@pytest.fixture
-def console(can_run_hosts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    folder = tmp_path_factory.mktemp("console")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)  # for the user that the console becomes
-    with started("bookworm") as machine, console_of(machine, folder / "data") as made:
-        yield made
+@pytest.fixture(scope="module")
+def console(can_run_hosts: None) -> Iterator[Console]:
+    # Not below pytest's own folder, which the user that the console becomes cannot enter.
+    with tempfile.TemporaryDirectory(prefix="mailadmin-run-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with started("bookworm") as machine, console_of(machine, folder / "data") as made:
+            yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def running(console: Console) -> Iterator[Running]:
     """The same data, served by `manage.py up`."""
     made = Running(data=console.data)
