@@ -49,7 +49,7 @@ def run() -> list[str]:
             pass
         with started(data) as (again, process):
             time.sleep(IDLE_SECONDS)
-            memory = [_pss(pid) for pid in _tree(process.pid)]
+            memory = [_pss(pid) for pid in tree(process.pid)]
             measured = _live_host(data) if os.geteuid() == 0 else None
     lines = [
         f"{'first start, a clone with nothing':36} {new:5.1f} s   budget 60 s",
@@ -123,11 +123,11 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     found = [pid]
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
-            found += _tree(int(child))
+            found += tree(int(child))
     return found
 
 

@@ -1,4 +1,6 @@
-"""One rollout to 100 hosts: at most 60 s. `./run manage bench fleet`, as root, about 5 minutes.
+"""One rollout to 100 hosts: at most 60 s. `./run manage bench fleet`, as root, about 4 minutes.
+
+    python -m benchmarks.fleet [how many]
 
     first rollout, 100 hosts               41.0 s   budget 60 s; asked for in 0.9 s, 1.9 cores busy
       a host, median                       6.10 s   stage 0.5, validate 0.6, …
@@ -32,7 +34,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PROGRAM = f"{PROGRAMS}/fleet_host.py"
 
 
-def run() -> Iterator[str]:
+def run(hosts: int = HOSTS) -> Iterator[str]:
     if os.geteuid() != 0:
         raise RuntimeError("the hosts' Debian root needs root")
     from deploy.practice import Machine
@@ -43,14 +45,14 @@ def run() -> Iterator[str]:
         machine = Machine.create(Path(folder) / "host", "bookworm", "fleet.example.test")
         try:
             machine.start(leash=True)
-            with first_light.started(data):
-                yield from lines(_measure(machine, data))
+            with first_light.started(data) as (_, console):
+                yield from lines(_measure(machine, data, hosts, console.pid))
         finally:
             machine.destroy()
 
 
-def _measure(machine: Any, data: Path) -> dict[str, Any]:
-    keys = _inside(data, f"add({machine.address!r}, {HOSTS})")
+def _measure(machine: Any, data: Path, hosts: int, console: int) -> dict[str, Any]:
+    keys = _inside(data, f"add({machine.address!r}, {hosts})")
     _prepare(machine, keys)
     with subprocess.Popen(
         machine.command(["/usr/bin/python3", "-I", PROGRAM, "daemons"]),
@@ -59,7 +61,7 @@ def _measure(machine: Any, data: Path) -> dict[str, Any]:
         try:
             assert daemons.stdout is not None
             daemons.stdout.readline()
-            return _inside(data, f"measure({MAILBOXES})")
+            return _inside(data, f"measure({MAILBOXES}, {console})")
         finally:
             daemons.terminate()
 
@@ -117,6 +119,6 @@ def lines(measured: dict[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for line in run():
+    for line in run(int(sys.argv[1]) if len(sys.argv) > 1 else HOSTS):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()

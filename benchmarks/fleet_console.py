@@ -4,7 +4,7 @@ The verbs are called here, the console's own workers do the work. Two calls, bec
 hosts are told the console's keys:
 
     add(address, count)      → {"mail1.fleet.test": "ssh-ed25519 AAAA…", …}
-    measure(mailboxes)       → {"first": {…}, "change": {…}}, see `_put_live`
+    measure(mailboxes, pid)  → {"first": {…}, "change": {…}}, see `_put_live`
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from benchmarks import first_light
 from benchmarks.fleet_host import DOMAIN
 
 PHASES = ("stage", "accounts", "validate", "login", "switch", "probe", "confirm")
@@ -45,7 +46,7 @@ def add(address: str, count: int) -> None:
     _tell(dict(Host.objects.values_list("fqdn", "ssh_public_key")))
 
 
-def measure(mailboxes: int) -> None:
+def measure(mailboxes: int, supervisor: int) -> None:
     from core.models import Operator
     from deploy import certificates, enrolment
     from deploy import transport as ssh
@@ -62,9 +63,9 @@ def measure(mailboxes: int) -> None:
         certificates.ask(host=host, issuer=issuer, by=owner, at=timezone.now())
     _until(lambda: not Host.objects.filter(certificate=None).exists())
     _accounts(mailboxes)
-    first = _put_live(owner)
+    first = _put_live(owner, supervisor)
     Host.objects.update(message_size_mb=60)
-    _tell({"first": first, "change": _put_live(owner)})
+    _tell({"first": first, "change": _put_live(owner, supervisor)})
 
 
 def _tell(what: Any) -> None:
@@ -125,12 +126,12 @@ def _accounts(mailboxes: int) -> None:
         )
 
 
-def _put_live(owner: Any) -> dict[str, Any]:
+def _put_live(owner: Any, supervisor: int) -> dict[str, Any]:
     """From the request to the last host's end: seconds, medians in ms, what went wrong."""
     from deploy import rollout
     from deploy.models import Host, HostRollout, RolloutStep
 
-    busy, own, began = _busy(), _own(), time.perf_counter()
+    busy, own, began = _busy(), _own(supervisor), time.perf_counter()
     made = rollout.request(hosts=list(Host.objects.all()), by=owner, at=timezone.now())
     asked = time.perf_counter() - began
     _until(lambda: not made.hosts.filter(state__in=HostRollout.OPEN).exists())
@@ -149,7 +150,7 @@ def _put_live(owner: Any) -> dict[str, Any]:
         "asked": asked,
         "took": took,
         "cores": share,
-        "console": _own() - own,
+        "console": _own(supervisor) - own,
         "host": statistics.median(row.seconds or 0 for row in rows),
         "phases": {name: statistics.median(spent[name]) for name in PHASES if spent[name]},
         "failed": failed,
@@ -162,12 +163,11 @@ def _busy() -> float:
     return (sum(fields) - fields[3] - fields[4]) / 100
 
 
-def _own() -> float:
+def _own(supervisor: int) -> float:
     """Seconds that the console's processes have worked."""
     ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for pid in first_light.tree(supervisor):
         with contextlib.suppress(OSError):
-            name, _, fields = stat.read_text().partition("(")[2].rpartition(")")
-            if name.startswith("mailadmin-"):
-                ticks += sum(map(int, fields.split()[11:13]))
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:13]))
     return ticks / os.sysconf("SC_CLK_TCK")
