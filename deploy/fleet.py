@@ -13,7 +13,7 @@ transaction of its own end (`after`, called by `deploy.logbook`).
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from core import audit
@@ -142,7 +142,7 @@ def _end_the_rest(rollout: int, problem: str, detail: str, at: datetime) -> list
     )
     if not rows:
         return []
-    # A worker that claimed one a moment ago loses it with the fence, before it does anything.
+    # A worker that claimed one a moment ago has lost its lease, before it did anything.
     HostRollout.objects.filter(pk__in=[row.pk for row in rows]).update(
         state=states.REFUSED,
         problem=problem,
@@ -151,7 +151,6 @@ def _end_the_rest(rollout: int, problem: str, detail: str, at: datetime) -> list
         retry_at=None,
         claimed_by="",
         lease_until=None,
-        fence=F("fence") + 1,
     )
     Generation.objects.filter(pk__in=[row.generation_id for row in rows]).update(
         state=Generation.DISCARDED

@@ -100,6 +100,13 @@ def test_while_the_first_is_on_its_way_nobody_else_begins(ask, clock, now) -> No
     assert may_begin(clock()) == ["mail1.example.test"]
 
 
+def test_only_a_confirmed_first_one_opens_the_way(ask, now) -> None:
+    first, *_others = rows_of(ask())
+    for state, _words in HostRollout.STATES:
+        HostRollout.objects.filter(pk=first.pk).update(state=state)
+        assert ("mail2.example.test" in may_begin(now)) == (state == HostRollout.CONFIRMED), state
+
+
 def test_all_confirmed_is_not_stopped(ask, clock) -> None:
     made = ask()
     for row in rows_of(made):
