@@ -94,3 +94,9 @@ def test_two_workers_an_hour_apart_end_on_one_side(row, helper, clock) -> None:
     other.done()
     helper.done()
     assert (row.state, row.claimed_by) == (HostRollout.CONFIRMED, "")
+
+
+def test_a_console_an_hour_ahead_issues_what_is_good_at_once(issue) -> None:
+    """Whoever checks it by a clock that is right finds that it has begun."""
+    certificate = issue()
+    assert certificate.not_before <= certificate.issued_at - HOUR

@@ -42,7 +42,7 @@ def test_one_of_two_requests_is_told_that_something_is_under_way(consoles) -> No
     for megabytes in (30, 31):
         for each in consoles:
             # Both have seen that nothing is under way when the first of them writes.
-            each.begin("ask", megabytes, at="INSERT deploy_rollout", run=["sleep", "1"])
+            each.begin("ask", megabytes, at="INSERT deploy_generation", run=["sleep", "1"])
         answers = [one.finish(), other.finish()]
         (asked,) = [answer["result"] for answer in answers if answer["status"] == 0]
         (refused,) = [answer["result"] for answer in answers if answer["status"]]
