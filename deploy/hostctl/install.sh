@@ -82,9 +82,12 @@ mv -f "$rule" /etc/sudoers.d/mailadmin
 # --- Debian's package upgrades must not rebuild sendmail.cf ---------------------------------------
 if [ -d /etc/mail ]; then
     conf=/etc/mail/sendmail.conf
-    if ! grep -qs '^HANDS_OFF="Yes"' "$conf"; then
-        { [ ! -e "$conf" ] || sed 's/^HANDS_OFF=/# before mailadmin: HANDS_OFF=/' "$conf"
-          echo 'HANDS_OFF="Yes" # set by mailadmin'; } >"$conf.new"
+    was="$(sed -n 's/^HANDS_OFF="*\([A-Za-z]*\).*/\1/p' "$conf" 2>/dev/null | tail -n 1)"
+    if [ "$was" != Yes ]; then
+        # Kept elsewhere: each upgrade writes the file anew, with its values and without comments.
+        printf '%s\n' "$was" >@STATE@/hands_off
+        { [ ! -e "$conf" ] || sed '/^HANDS_OFF=/d' "$conf"
+          echo 'HANDS_OFF="Yes";'; } >"$conf.new"
         chmod 0644 "$conf.new"
         mv -f "$conf.new" "$conf"
     fi

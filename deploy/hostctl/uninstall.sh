@@ -20,10 +20,12 @@ rm -f /etc/sudoers.d/mailadmin @HELPER@
 rm -rf @STATE@/login @STATE@/host.json
 ! getent passwd @ADMIN@ >/dev/null || userdel @ADMIN@
 conf=/etc/mail/sendmail.conf
-if [ -e "$conf" ]; then
-    sed -e '/^HANDS_OFF="Yes" # set by mailadmin$/d' -e 's/^# before mailadmin: //' \
-        "$conf" >"$conf.new"
+if [ -e "$conf" ] && [ -e @STATE@/hands_off ]; then
+    was="$(cat @STATE@/hands_off)"
+    { sed '/^HANDS_OFF=/d' "$conf"
+      [ -z "$was" ] || printf 'HANDS_OFF="%s";\n' "$was"; } >"$conf.new"
     chmod 0644 "$conf.new"
     mv -f "$conf.new" "$conf"
+    rm -f @STATE@/hands_off
 fi
 echo "mailadmin: removed. Mail, accounts and keys are still in @STATE@."

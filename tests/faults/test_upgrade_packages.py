@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy.hostctl import build
 from deploy.practice import Machine
 from tests.faults.consoles import Console, console_of
 from tests.live.conftest import started
@@ -104,10 +105,17 @@ def test_the_tools_that_upgrades_run_leave_the_links(console: Console) -> None:
 def test_a_cf_that_was_built_over_the_link_is_seen_and_mended(console: Console) -> None:
     """Somebody took HANDS_OFF out, which is what keeps Debian's scripts away."""
     machine = console.machine
-    run(machine, r"sed -i 's/^HANDS_OFF=.*/HANDS_OFF=\"No\"/' /etc/mail/sendmail.conf")
+    assert hands_off(machine) == "Yes"
+    run(machine, r"sed -i 's/^HANDS_OFF=.*/HANDS_OFF=\"No\";/' /etc/mail/sendmail.conf")
     upgrade(machine, "sendmail-bin")
     assert console.ok("look") == ["/etc/mail/sendmail.cf"]
     mended_by_one_click(console)
+
+
+def hands_off(machine: Machine) -> str:
+    lines = machine.path("/etc/mail/sendmail.conf").read_text().splitlines()
+    (found,) = (line for line in lines if line.startswith("HANDS_OFF="))
+    return found.partition("=")[2].strip(';"')
 
 
 def test_a_maintainer_who_insists_on_his_dovecot_conf_is_seen_and_mended(console: Console) -> None:
@@ -116,3 +124,15 @@ def test_a_maintainer_who_insists_on_his_dovecot_conf_is_seen_and_mended(console
     if console.ok("look"):
         mended_by_one_click(console)
     linked(console.machine)
+
+
+def test_the_uninstaller_gives_hands_off_back_after_all_this(console: Console) -> None:
+    """Debian's scripts write the file anew, without anything that the installer could say in it."""
+    machine = console.machine
+    run(machine, r"sed -i 's/^HANDS_OFF=.*/HANDS_OFF=\"Yes\";/' /etc/mail/sendmail.conf")
+    run(machine, "/usr/share/sendmail/update_sendmail")
+    assert hands_off(machine) == "Yes"
+    machine.run(["sh"], input=build.uninstaller(), timeout=120)
+    assert hands_off(machine) == "No"
+    for path, _target in LINKS:
+        assert not machine.path(path).is_symlink()
