@@ -25,6 +25,8 @@ PATIENCE = 75.0
 """Seconds a daemon may take to come back.  A name that is not fully qualified costs Sendmail
 a minute at every start (measured 59.7 s); that is slow, not broken."""
 _DEAD_FOR = 3.0
+_REBINDS, _REBOUND = 0.1, 2.0
+"""Seconds until Dovecot has closed and opened its ports in a reload, and until it must have."""
 _PORTS = (25, 110, 143, 465, 587, 993, 995)
 
 
@@ -97,6 +99,9 @@ class Service:
     def signal_stop(self, pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
 
+    def signal_kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+
     def start(self, ports: FrozenSet[int] = frozenset()) -> None:
         if self.pid() is not None:
             return
@@ -122,7 +127,7 @@ class Service:
         self._wait_gone(pid, 30)
         if self.pid() == pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                self.signal_kill(pid)
             self._wait_gone(pid, 5)
 
     def restart(self, ports: FrozenSet[int] = frozenset()) -> None:
@@ -149,9 +154,10 @@ class Service:
             return
         {"start": self.start, "reload": self.reload, "restart": self.restart}[what](ports)
 
-    def wait(self, ports: FrozenSet[int]) -> None:
+    def wait(self, ports: FrozenSet[int], patience: Optional[float] = None) -> None:
         """Until it is up; gives up early when no process of it is left."""
-        until = time.monotonic() + self.patience
+        patience = self.patience if patience is None else patience
+        until = time.monotonic() + patience
         gone_since: Optional[float] = None
         closed = ports
         while True:
@@ -167,7 +173,7 @@ class Service:
                 raise ServiceFailed(f"{self.name} is not running any more.")
             if now > until:
                 raise ServiceFailed(
-                    f"{self.name} runs, but after {self.patience:g} seconds nothing listens on "
+                    f"{self.name} runs, but after {patience:g} seconds nothing listens on "
                     f"port {', '.join(map(str, sorted(closed)))}."
                 )
             time.sleep(0.02)
@@ -222,9 +228,15 @@ class Sendmail(Service):
 
 
 class Postfix(Service):
+    """Stopped by TERM, which is all that `postfix stop` does, too: that one would first read the
+    configuration, and a broken one must not keep us from stopping what runs."""
+
     name, word, unit = "postfix", "master", "postfix.service"
     ports = frozenset({25, 465, 587})
     binary = paths.POSTFIX
+
+    def __init__(self, layout: paths.Layout, run: Run = run, patience: float = 20) -> None:
+        super().__init__(layout, run, patience)
 
     def pid_file(self) -> Path:
         return self.layout.at(paths.POSTFIX_PID)
@@ -235,9 +247,8 @@ class Postfix(Service):
     def signal_reload(self, pid: int) -> None:
         self._told("reload")
 
-    def signal_stop(self, pid: int) -> None:
-        # Lets deliveries that are under way come to their end, for some seconds.
-        self.run([self.binary, "stop"], timeout=30)
+    def signal_kill(self, pid: int) -> None:
+        os.killpg(pid, signal.SIGKILL)  # as `postfix stop` does: its master leads all the others
 
     def _told(self, what: str) -> None:
         told = self.run([self.binary, what], timeout=self.patience)
@@ -261,6 +272,20 @@ class Dovecot(Service):
         told = self.run(["/usr/bin/doveadm", "reload"], timeout=30)
         if told.status != 0:
             raise ServiceFailed(f"Dovecot did not reload: {told.words}")
+        time.sleep(_REBINDS)
+
+    def reload(self, ports: FrozenSet[int] = frozenset()) -> None:
+        """Restarts it when the reload lost a port: one that moves between all addresses and a
+        single one meets itself ("Address already in use"), and stays closed."""
+        pid = self.pid()
+        if pid is None or not ports:
+            super().reload(ports)
+            return
+        self.signal_reload(pid)
+        try:
+            self.wait(ports, _REBOUND)
+        except ServiceFailed:
+            self.restart(ports)
 
 
 class Bridge(Service):

@@ -82,7 +82,9 @@ def daemons(layout: paths.Layout) -> dict[str, Daemon]:
     made = [
         Daemon(layout, "dovecot", "/etc/dovecot/dovecot.conf"),
         Daemon(layout, "bridge", ""),
-        Daemon(layout, "sendmail", "/etc/mail/sendmail.cf"),
+        Daemon(layout, "postfix", "/etc/postfix/main.cf")
+        if layout.mta == "postfix"
+        else Daemon(layout, "sendmail", "/etc/mail/sendmail.cf"),
     ]
     return {daemon.name: daemon for daemon in made}
 

@@ -109,7 +109,8 @@ class MailHost:
         )
 
     def bundle(self, tls: TlsFiles, **config: Any) -> Bundle:
-        options = {"listen_inet6": (), **config}
+        mta = "postfix" if self.machine.release.endswith("-postfix") else "sendmail"
+        options = {"listen_inet6": (), "mta": mta, **config}
         host = HostConfig(fqdn=self.machine.fqdn, **options)
         return render.render(Snapshot(host=host, tls=tls))
 
