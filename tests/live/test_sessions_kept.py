@@ -28,6 +28,7 @@ def end_message(client: smtplib.SMTP) -> None:
     assert client.getreply()[0] == 250
 
 
+@pytest.mark.parametrize("console", ["bookworm", "trixie", "bookworm-postfix"], indirect=True)
 def test_open_sessions_outlive_a_rollout_with_a_new_certificate(live: Console) -> None:
     live.push()
     old = live.served(993)
