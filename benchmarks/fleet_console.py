@@ -4,7 +4,8 @@ The verbs are called here, the console's own workers do the work. Two calls, bec
 hosts are told the console's keys:
 
     add(address, count)      → {"mail1.fleet.test": "ssh-ed25519 AAAA…", …}
-    measure(mailboxes, pid)  → {"first": {…}, "change": {…}}, see `_put_live`
+    measure(mailboxes, {"console": pid, "hosts": pid, "daemons": pid})
+                             → {"first": {…}, "change": {…}}, see `_put_live`
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def add(address: str, count: int) -> None:
     _tell(dict(Host.objects.values_list("fqdn", "ssh_public_key")))
 
 
-def measure(mailboxes: int, supervisor: int) -> None:
+def measure(mailboxes: int, roots: dict[str, int]) -> None:
     from core.models import Operator
     from deploy import certificates, enrolment
     from deploy import transport as ssh
@@ -63,9 +64,9 @@ def measure(mailboxes: int, supervisor: int) -> None:
         certificates.ask(host=host, issuer=issuer, by=owner, at=timezone.now())
     _until(lambda: not Host.objects.filter(certificate=None).exists())
     _accounts(mailboxes)
-    first = _put_live(owner, supervisor)
+    first = _put_live(owner, roots)
     Host.objects.update(message_size_mb=60)
-    _tell({"first": first, "change": _put_live(owner, supervisor)})
+    _tell({"first": first, "change": _put_live(owner, roots)})
 
 
 def _tell(what: Any) -> None:
@@ -126,17 +127,17 @@ def _accounts(mailboxes: int) -> None:
         )
 
 
-def _put_live(owner: Any, supervisor: int) -> dict[str, Any]:
+def _put_live(owner: Any, roots: dict[str, int]) -> dict[str, Any]:
     """From the request to the last host's end: seconds, medians in ms, what went wrong."""
     from deploy import rollout
     from deploy.models import Host, HostRollout, RolloutStep
 
-    busy, own, began = _busy(), _own(supervisor), time.perf_counter()
+    before, began = {name: _worked(pid) for name, pid in roots.items()}, time.perf_counter()
     made = rollout.request(hosts=list(Host.objects.all()), by=owner, at=timezone.now())
     asked = time.perf_counter() - began
     _until(lambda: not made.hosts.filter(state__in=HostRollout.OPEN).exists())
     took = time.perf_counter() - began
-    share = (_busy() - busy) / took
+    worked = {name: _worked(pid) - before[name] for name, pid in roots.items()}
     spent = defaultdict(list)
     for name, ms in RolloutStep.objects.filter(
         host_rollout__rollout=made, name__in=PHASES
@@ -149,25 +150,18 @@ def _put_live(owner: Any, supervisor: int) -> dict[str, Any]:
         "hosts": len(rows),
         "asked": asked,
         "took": took,
-        "cores": share,
-        "console": _own(supervisor) - own,
+        "worked": {name: seconds / len(rows) for name, seconds in worked.items()},
         "host": statistics.median(row.seconds or 0 for row in rows),
         "phases": {name: statistics.median(spent[name]) for name in PHASES if spent[name]},
         "failed": failed,
     }
 
 
-def _busy() -> float:
-    """Seconds that this machine's cores have worked, all together."""
-    fields = [int(text) for text in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
-    return (sum(fields) - fields[3] - fields[4]) / 100
-
-
-def _own(supervisor: int) -> float:
-    """Seconds that the console's processes have worked."""
+def _worked(root: int) -> float:
+    """Seconds of processor time of a process, of all below it, and of those that have ended."""
     ticks = 0
-    for pid in first_light.tree(supervisor):
+    for pid in first_light.tree(root):
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:13]))
+            ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
