@@ -350,7 +350,6 @@ def _steps(services: Mapping[Service, Action]) -> tuple[Step, ...]:
 def _probes(wanted: Bundle) -> tuple[Probe, ...]:
     served = wanted.fingerprint_sha256
     return (
-        # Dovecot keeps whoever gave a wrong password waiting for two seconds: that one first.
         Probe("auth_wrong", "submission", 587, "535"),
         Probe("delivery", "submission", 587, "read back"),
         *(Probe("tls" if p in IMPLICIT else "starttls", p, PORTS[p], served) for p in PORTS),

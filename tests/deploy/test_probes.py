@@ -3,6 +3,7 @@
 That real daemons pass them is shown in `tests/live`.
 """
 
+import base64
 import socket
 import ssl
 import threading
@@ -167,9 +168,9 @@ class Daemon:
 def daemon(tmp_path: Path, family: Family) -> Iterator[Callable[..., Daemon]]:
     made: list[Daemon] = []
 
-    def start(**options: object) -> Daemon:
+    def start(kind: type[Daemon] = Daemon, **options: object) -> Daemon:
         chain = family.leaf.pem + family.middle.pem
-        made.append(Daemon(tmp_path, chain, family.leaf.key, **options))  # type: ignore[arg-type]
+        made.append(kind(tmp_path, chain, family.leaf.key, **options))  # type: ignore[arg-type]
         return made[-1]
 
     yield start
@@ -382,6 +383,32 @@ def test_all_are_asked_together_and_the_caller_is_kept_awake(daemon, family) -> 
     assert len(results) == 5
     assert time.monotonic() - began < 4
     assert beats
+
+
+def test_a_wrong_password_comes_after_the_right_ones(daemon, family) -> None:
+    class Guarded(Daemon):
+        """Keeps everybody waiting after a wrong password, as Dovecot does behind Postfix."""
+
+        wrong_at = 0.0
+
+        def _answer(self, line: str, secure: bool) -> str:
+            if line.startswith("AUTH") and secure:
+                if base64.b64decode(line.split(" ")[2]).endswith(b"\0right"):
+                    time.sleep(0.3)
+                    late = self.wrong_at and time.monotonic() - self.wrong_at < 5
+                    return "454 wait" if late else "235 welcome"
+                self.wrong_at = time.monotonic()
+                return "535 no"
+            return super()._answer(line, secure)
+
+    guard = daemon(kind=Guarded)
+    asked = [
+        Probe("auth_wrong", "submission", guard.port, "535"),
+        *[Probe("auth_right", "submission", guard.port, "235")] * 3,
+    ]
+    results = list(probes.run(asked, place(family)))
+    assert [each.kind for each in results][-1] == "auth_wrong"
+    assert len(results) == 4 and all(each.ok for each in results), results
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(daemon, family) -> None:

@@ -16,7 +16,7 @@ from tests.live.rollouts import Console, enrol, log_of, make_issuer, run_signer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(params=["bookworm", "trixie"])
+@pytest.fixture(params=["bookworm", "trixie", "bookworm-postfix", "trixie-postfix"])
 def console(request, fresh_machine, owner, monkeypatch) -> Console:
     monkeypatch.setattr(keystore, "PASSES", 1)
     monkeypatch.setattr(keystore, "MEMORY_KIB", 64)

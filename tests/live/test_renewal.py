@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PORTS = (465, 993, 995)
 
 
-@pytest.fixture(params=["bookworm", "trixie"])
+@pytest.fixture(params=["bookworm", "trixie", "trixie-postfix"])
 def console(request, fresh_machine, owner, monkeypatch) -> Console:
     """Its certificate is live, and two thirds of its life are over."""
     monkeypatch.setattr(keystore, "PASSES", 1)
