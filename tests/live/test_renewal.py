@@ -9,7 +9,7 @@ from ca import keystore
 from ca.models import Certificate, Order
 from core import nudge
 from deploy import carriage, due, probes, renewal, rollout, turns
-from deploy.bundle import SENDMAIL_MC
+from deploy.bundle import TLS_CHAIN
 from deploy.hostctl import paths
 from deploy.models import Generation, Host, HostJob, HostRollout
 from deploy.probes.values import Result
@@ -64,7 +64,7 @@ def turn(console: Console, at: datetime, tools: carriage.Tools | None = None) ->
 
 
 def test_it_is_renewed_and_nothing_else_goes_along(console: Console) -> None:
-    old, before = console.host.certificate, keys_on(console)
+    old, keys = console.host.certificate, keys_on(console)
     generation = rollout.live_generation(console.host)
     assert old is not None and generation is not None
     Host.objects.filter(pk=console.host.pk).update(message_size_mb=7)
@@ -74,7 +74,7 @@ def test_it_is_renewed_and_nothing_else_goes_along(console: Console) -> None:
     assert new is not None and new.pk != old.pk and new.key_id != old.key_id
     order = Order.objects.get(certificate=new)
     assert (order.way, order.renews, order.requested_by) == (Order.HOST, old, None)
-    assert len(keys_on(console) - before) == 1, "the key was made on the host"
+    assert len(keys_on(console) - keys) == 1, "the key was made on the host"
     assert {console.served(port) for port in PORTS} == {old.fingerprint_sha256}
     old.refresh_from_db()
     assert old.state == Certificate.VALID, "it still serves"
@@ -93,7 +93,8 @@ def test_it_is_renewed_and_nothing_else_goes_along(console: Console) -> None:
 
     live = rollout.live_generation(console.host)
     assert live is not None
-    assert live.bundle().files[SENDMAIL_MC] == generation.bundle().files[SENDMAIL_MC]
+    before, after = generation.bundle().files, live.bundle().files
+    assert {path for path in after if after[path] != before[path]} == {TLS_CHAIN}
     view = rollout.preview(console.host)
     assert [type(each).__name__ for each in view.changes] == ["SettingChanged"], "it still waits"
 
