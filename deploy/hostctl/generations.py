@@ -21,6 +21,7 @@ import os
 import re
 import shutil
 import tarfile
+import time
 from pathlib import Path
 from typing import IO, Any, Dict, FrozenSet, Mapping, Optional, Set
 
@@ -160,6 +161,8 @@ def stage(
         written = files[name].replace(paths.GENERATION_TOKEN.encode(), str(target).encode())
         durable.folder((building / name).parent, 0o755, root)
         durable.create(building / name, written, paths.BUNDLE_FILES[name].mode, root)
+        if name.startswith("postfix/"):
+            _look_settled(building / name)
         installed[name] = hashlib.sha256(written).hexdigest()
     durable.folder(building / "tls", 0o755, root)
     os.link(key_path, building / paths.KEY_FILE)
@@ -185,6 +188,13 @@ def stage(
     os.rename(building, target)
     durable.fsync_folder(host.layout.generations)
     return values
+
+
+def _look_settled(path: Path) -> None:
+    """Postfix waits with a file of its own that changed in the last two seconds, lest it is still
+    being written: every check of a new generation would begin with that."""
+    then = time.time() - 5
+    os.utime(path, (then, then))
 
 
 def rendering_for(dovecot_version: str) -> str:

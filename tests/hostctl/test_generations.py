@@ -1,5 +1,6 @@
 import io
 import os
+import time
 
 import pytest
 
@@ -60,6 +61,26 @@ def test_staging_refuses(host: FakeHost, changes: dict[str, object], code: str) 
         stage(host, **changes)
     assert refused.value.code == code
     assert not host.layout.generation(2).exists()
+
+
+def test_postfix_need_not_wait_for_files_just_written(host: FakeHost) -> None:
+    """It would for two seconds, in case that somebody is still writing."""
+    program = host.layout.at(paths.POSTFIX)
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.touch()
+    files = {"postfix/main.cf": b"a = @GENERATION@\n", "postfix/master.cf": b""}
+    stage(host, files=files, digest=generations.digest_of(files))
+    folder = host.layout.generation(2) / "postfix"
+    assert (folder / "main.cf").read_text() == f"a = {folder.parent}\n"
+    for name in ("main.cf", "master.cf"):
+        assert time.time() - (folder / name).stat().st_mtime > 3
+
+
+def test_a_bundle_for_another_mail_server_is_refused(host: FakeHost) -> None:
+    files = {"postfix/main.cf": b"", "postfix/master.cf": b""}
+    with pytest.raises(Refused) as refused:
+        stage(host, files=files, digest=generations.digest_of(files))
+    assert refused.value.code == "wrong_mta"
 
 
 def test_staging_the_same_again_is_no_error(host: FakeHost) -> None:

@@ -59,3 +59,11 @@ near_misses = st.builds(
     hostile,
     st.integers(min_value=0),
 )
+
+printable = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+own_value = st.builds(
+    lambda first, more: first + "".join(join + part for join, part in more),
+    printable,
+    st.lists(st.tuples(st.sampled_from([" ", "\t", "\n  ", "\n# x\n\t"]), printable), max_size=4),
+)
+"""What an own setting of main.cf is set to, on one line or on several with a comment between."""
