@@ -6,6 +6,7 @@ m4 runs as nobody, as the helper runs it.
 import os
 import re
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from tests.render import strategies
 from tests.render.examples import GOLDEN, HOSTS, TLS, hosts_of
 
 GENERATION = "/var/lib/mailadmin/generations/1"
+MC = "sendmail/sendmail.mc"
 POSTFIX_FILES = ("main.cf", "master.cf")
 SERVICE = re.compile(r"^[^#\s]", re.M)
 WHATEVER = settings(
@@ -127,6 +129,32 @@ def test_whatever_may_be_typed_is_read_back(reader, data):
     said = reader.doveconf(conf, "hostname", "postmaster_address", "listen").splitlines()
     assert said[:2] == [host.fqdn, f"postmaster@{host.fqdn}"]
     assert re.split(r",? ", said[2]) == list(dict.fromkeys([*host.listen_inet, *host.listen_inet6]))
+
+
+@WHATEVER
+@given(strategies.plain)
+def test_an_own_line_is_read_back_by_dovecot_and_nothing_else_is(reader, value):
+    host = HostConfig(fqdn="mail.example.test", snippet_dovecot=f"login_greeting = {value}\r\n")
+    conf = render(Snapshot(host=host, tls=TLS)).files[f"dovecot/{reader.dovecot}.conf"]
+    said = reader.doveconf(conf, "login_greeting", "hostname", "ssl").splitlines()
+    assert said == [value, "mail.example.test", "required"]
+
+
+@WHATEVER
+@given(strategies.plain)
+def test_an_own_line_is_read_back_by_sendmail_and_nothing_else_is(reader, value):
+    own = f"LOCAL_CONFIG\nD{{own}}{value}\n"
+    host = HostConfig(fqdn="mail.example.test", snippet_sendmail=own)
+    cf, plain = (
+        Counter(
+            line
+            for line in reader.cf(render(Snapshot(host=each, tls=TLS)).files[MC]).splitlines()
+            if line and not line.startswith("#")
+        )
+        for each in (host, HostConfig(fqdn=host.fqdn))
+    )
+    assert cf - plain == Counter([f"D{{own}}{value}"])
+    assert not plain - cf
 
 
 # --- Postfix -------------------------------------------------------------------------------------

@@ -67,3 +67,6 @@ own_value = st.builds(
     st.lists(st.tuples(st.sampled_from([" ", "\t", "\n  ", "\n# x\n\t"]), printable), max_size=4),
 )
 """What an own setting of main.cf is set to, on one line or on several with a comment between."""
+
+plain = st.text(alphabet="abcXYZ019 .,:;!?()[]/+-_*@&=|~^", max_size=40).map(str.strip).filter(bool)
+"""Words without the signs that m4 or Dovecot give a meaning."""
