@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import platform
 import re
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
-from . import VERSION, accounts, drifted, generations, names, queue, services, switch
+from . import VERSION, accounts, drifted, generations, names, paths, queue, services, switch
 from .host import Host
+
+ASK: Dict[str, Tuple[str, ...]] = {
+    "debian": ("/usr/bin/dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Version}"),
+    "fedora": ("/usr/bin/rpm", "-q", "--qf", "ii %{VERSION}"),
+}
 
 
 def collect(host: Host) -> Dict[str, Any]:
@@ -22,7 +27,7 @@ def collect(host: Host) -> Dict[str, Any]:
         "fqdn_ok": "." in known[0],
         "os": _system(host),
         "python": platform.python_version(),
-        "family": family(host),
+        "family": host.layout.family,
         "mta": "postfix" if postfix else "sendmail" if sendmail else "",
         "sendmail": sendmail,
         "postfix": postfix,
@@ -44,33 +49,16 @@ def collect(host: Host) -> Dict[str, Any]:
     }
 
 
-def _os_release(host: Host) -> Dict[str, str]:
-    """os-release(5)."""
-    try:
-        lines = host.layout.at("/etc/os-release").read_text().splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition("=") for line in lines)
-    return {name: value.strip('"') for name, _, value in pairs}
-
-
 def _system(host: Host) -> str:
     """`debian 12`: ID and VERSION_ID."""
-    found = _os_release(host)
+    found = host.layout.os_release()
     return f"{found.get('ID', '')} {found.get('VERSION_ID', '')}".strip()
-
-
-def family(host: Host) -> str:
-    """`fedora` for Fedora and what descends from it, else `debian`."""
-    found = _os_release(host)
-    known = {found.get("ID", ""), *found.get("ID_LIKE", "").split()}
-    return "fedora" if known & {"fedora", "rhel", "centos"} else "debian"
 
 
 def sendmail_version(host: Host) -> str:
     """From the package, in 10 ms; the program itself would first look up the host's name."""
-    shown = "${db:Status-Abbrev}${Version}"
-    told = host.run(["/usr/bin/dpkg-query", "-W", "-f", shown, "sendmail-bin"])
+    family = host.layout.family
+    told = host.run([*ASK[family], paths.FAMILIES[family].packages["sendmail"][0]])
     words = told.out.decode("ascii", "replace")
     if told.status != 0 or not words.startswith("ii"):
         return ""

@@ -87,14 +87,14 @@ POSTFIX = "/usr/sbin/postfix"
 POSTFIX_PID = "/var/spool/postfix/pid/master.pid"
 DOVECOT_LMTP_SOCKET = "/run/dovecot/lmtp"
 DOVECOT_PID = "/run/dovecot/master.pid"
-SENDMAIL_PID = "/run/sendmail/mta/sendmail.pid"
-"""`confPID_FILE`; Debian's own cf names the same file."""
 
 
 class Family(NamedTuple):
     """Where a family of systems has what the rendering and the helper name.
 
-    `sendmail_user`, `sendmail_group` own the folder of its pid file; empty where it is root's.
+    `packages` of each daemon, the one that is asked for its version first.  `sendmail_pid` is
+    `confPID_FILE`, as the system's own cf has it; `sendmail_user` and `sendmail_group` own its
+    folder, empty where that is root's.
     """
 
     packages: Dict[str, Tuple[str, ...]]
@@ -117,7 +117,7 @@ FAMILIES: Dict[str, Family] = {
         },
         sendmail_cf="/usr/share/sendmail/cf",
         sendmail_ostype="debian",
-        sendmail_pid=SENDMAIL_PID,
+        sendmail_pid="/run/sendmail/mta/sendmail.pid",
         sendmail_aliases="/etc/mail/aliases",
         sendmail_user="smmta",
         sendmail_group="smmsp",
@@ -259,6 +259,22 @@ class Layout:
     @property
     def run(self) -> Path:
         return self.at(RUN)
+
+    def os_release(self) -> Dict[str, str]:
+        """os-release(5); empty where there is none."""
+        try:
+            lines = self.at("/etc/os-release").read_text("utf-8", "replace").splitlines()
+        except OSError:
+            return {}
+        pairs = (line.partition("=") for line in lines)
+        return {name: value.strip('"') for name, _, value in pairs}
+
+    @property
+    def family(self) -> str:
+        """`fedora` for Fedora and what descends from it, else `debian`: keys of `FAMILIES`."""
+        found = self.os_release()
+        known = {found.get("ID", ""), *found.get("ID_LIKE", "").split()}
+        return "fedora" if known & {"fedora", "rhel", "centos"} else "debian"
 
     @property
     def mta(self) -> str:

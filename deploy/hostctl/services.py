@@ -190,19 +190,22 @@ class Sendmail(Service):
     binary = "/usr/sbin/sendmail"
 
     def pid_file(self) -> Path:
-        """Where the live cf says; Debian's own place when it does not."""
+        """Where the live cf says; the system's own place when it does not."""
         with contextlib.suppress(OSError):
             for line in self.layout.at("/etc/mail/sendmail.cf").open(errors="replace"):
                 if line.startswith("O PidFile="):
                     return self.layout.at(line.split("=", 1)[1].strip())
-        return self.layout.at(paths.SENDMAIL_PID)
+        return self.layout.at(paths.FAMILIES[self.layout.family].sendmail_pid)
 
     def launch(self) -> None:
-        folder = self.layout.at(paths.SENDMAIL_PID).parent
+        family = paths.FAMILIES[self.layout.family]
+        folder = self.layout.at(family.sendmail_pid).parent
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(KeyError, PermissionError):
-            os.chown(folder, pwd.getpwnam("smmta").pw_uid, grp.getgrnam("smmsp").gr_gid)
-            folder.chmod(0o2755)
+            if family.sendmail_user:
+                user, group = family.sendmail_user, family.sendmail_group
+                os.chown(folder, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid)
+                folder.chmod(0o2755)
         told = self.run([self.binary, "-Am", "-L", "sm-mta", "-bd", "-q10m"], timeout=self.patience)
         if told.status != 0:
             raise ServiceFailed(f"Sendmail did not start: {told.words}")

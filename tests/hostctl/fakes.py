@@ -112,6 +112,8 @@ class Commands:
             return Ran(0, b"2.4.1-4 (7d8c0e5759)\n")
         if program == "dpkg-query":
             return Ran(0, b"ii 8.18.1-6")
+        if program == "rpm":
+            return Ran(0, b"ii 8.18.2")
         if argv[1:] == ["who"]:
             rows = "".join(f"{name} 1 imap (1) (192.0.2.9)\n" for name in self.logged_in)
             return Ran(0, ("username # proto (pids) (ips)\n" + rows).encode())
