@@ -35,6 +35,7 @@ from .host import Host
 from .wire import Refused, step
 
 _PATIENCE = 30.0
+_NOTHING: Dict[str, Any] = {"lineage": None, "through_change": 0, "mailboxes": 0}
 _EDITED_MOST = 20
 _SHARE = 20
 """One in so many of a domain's mailboxes may be removed without being asked for again."""
@@ -82,9 +83,23 @@ def opened(host: Host) -> Iterator[sqlite3.Connection]:
 def position(host: Host) -> Dict[str, Any]:
     """What is in the database, without making one: for `facts`."""
     if not host.layout.accounts_db.is_file():
-        return {"lineage": None, "through_change": 0, "mailboxes": 0}
-    with opened(host) as database:
+        return dict(_NOTHING)
+    try:
+        with opened(host) as database:
+            return _position(database)
+    except sqlite3.OperationalError:
+        return _position_unwritable(host)
+
+
+def _position_unwritable(host: Host) -> Dict[str, Any]:
+    """On a disk on which SQLite cannot work: what the file itself says, perhaps not the newest."""
+    database = sqlite3.connect(f"file:{host.layout.accounts_db}?immutable=1", uri=True)
+    try:
         return _position(database)
+    except sqlite3.OperationalError:
+        return dict(_NOTHING)
+    finally:
+        database.close()
 
 
 def _position(database: sqlite3.Connection) -> Dict[str, Any]:

@@ -142,6 +142,8 @@ class Service:
             return
         try:
             self.signal_reload(pid)
+            if self.pid() is None:  # looked for long enough: each second more, nobody gets mail in
+                raise ServiceFailed(f"{self.name} is not running any more.")
             self.wait(ports)
         except ServiceFailed:
             if self.pid() is not None:

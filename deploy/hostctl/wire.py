@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import sqlite3
 import sys
 import tempfile
@@ -44,14 +45,20 @@ class Refused(Exception):
 _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
+_SQLITE_CANNOT_WRITE = re.compile(
+    "disk is full|disk I/O error|unable to open database file|readonly database"
+)
+
+
 def code_of(failure: Exception) -> str:
     """`disk` or `path` for what a person has to put right there, else `internal`."""
     if isinstance(failure, OSError) and failure.errno == errno.ELOOP:
         return "path"
     if isinstance(failure, OSError) and failure.errno in _CANNOT_WRITE:
         return "disk"
-    full = isinstance(failure, sqlite3.OperationalError) and "is full" in str(failure)
-    return "disk" if full else "internal"
+    if isinstance(failure, sqlite3.OperationalError) and _SQLITE_CANNOT_WRITE.search(str(failure)):
+        return "disk"
+    return "internal"
 
 
 def sentence(failure: Exception) -> str:
