@@ -187,8 +187,8 @@ WHAT_NEXT: Mapping[str, Text] = {
     ),
     "rollback_failed": _(
         "Look at the server now: log in there, see which of its mail server and Dovecot does not "
-        "run and why, and start it. Then check the connection here; the helper finishes going "
-        "back when it is asked the next time."
+        "run and why, and put that right. Then type there as root, which finishes going back: "
+        "python3 -I /usr/local/lib/mailadmin/hostctl recover"
     ),
 }
 
