@@ -49,7 +49,8 @@ def steps_of_a_switch(host: MailHost) -> list[str]:
 def killed_switching(host: MailHost, step: int, label: str) -> None:
     number, request = to_switch(host)
     assert killed_at(host, step, request) is None, label
-    if host.journal()[0]["generation"] == number:
+    records = host.journal()
+    if records and records[0]["generation"] == number:
         # The dead-man, or before him nobody: then the next start of the helper.
         if not list(host.machine.path(paths.RUN).glob("deadman-*.pid")):
             host.ask("facts")

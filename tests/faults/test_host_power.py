@@ -41,7 +41,8 @@ def cut_after(host: MailHost, seconds: float) -> str:
     time.sleep(seconds)
     power_cut(host)
     process.wait(20)
-    if host.journal()[0]["generation"] != number:
+    records = host.journal()
+    if not records or records[0]["generation"] != number:
         all_running(host)
         return "not begun"
     until(lambda: settled(host), 30)
