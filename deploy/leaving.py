@@ -294,7 +294,7 @@ def _leave(job: HostJob, helper: Helper, base: int) -> Outcome | None:
     """None when the host is on generation 0 and waits to be told to stay."""
     leases.save(job, step="look", fraction=0.2)
     assert job.host is not None
-    if mark_of(job.host, helper.release_look()) != job.wish.get("mark"):
+    if mark_of(job.host, _plain(helper.release_look())) != job.wish.get("mark"):
         return Outcome("other_than_seen")
     try:
         for event in helper.release(base=base, deadline=DEADLINE_SECONDS):
@@ -345,7 +345,10 @@ def held(host: Host) -> int:
 
 
 def _plain(event: Event) -> dict[str, Any]:
-    return {name: value for name, value in event.items() if name != "event"}
+    """What is kept; a NUL, which no database takes, is shown as what it is not."""
+    said = json.dumps({name: value for name, value in event.items() if name != "event"})
+    found: dict[str, Any] = json.loads(said.replace("\\u0000", "\\ufffd"))
+    return found
 
 
 def _beat(job: HostJob, clock: Clock) -> Callable[[], None]:

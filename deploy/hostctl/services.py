@@ -13,6 +13,7 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import signal
 import time
 from pathlib import Path
@@ -27,6 +28,9 @@ a minute at every start (measured 59.7 s); that is slow, not broken."""
 _DEAD_FOR = 3.0
 _REBINDS, _REBOUND = 0.1, 2.0
 """Seconds until Dovecot has closed and opened its ports in a reload, and until it must have."""
+_DELIVERY_ENDS = 10.0
+_DELIVERS = re.compile(r": (client |user open)")
+"""In the title of a process of Sendmail's that hands a message on."""
 _PORTS = (25, 110, 143, 465, 587, 993, 995)
 
 
@@ -130,6 +134,10 @@ class Service:
                 self.signal_kill(pid)
             self._wait_gone(pid, 5)
 
+    def stop_for_good(self) -> None:
+        """No session that it began goes on either."""
+        self.stop()
+
     def restart(self, ports: FrozenSet[int] = frozenset()) -> None:
         self.stop()
         self.start(ports)
@@ -211,6 +219,23 @@ class Sendmail(Service):
         told = self.run([self.binary, "-Am", "-L", "sm-mta", "-bd", "-q10m"], timeout=self.patience)
         if told.status != 0:
             raise ServiceFailed(f"Sendmail did not start: {told.words}")
+
+    def stop_for_good(self) -> None:
+        """A child goes on serving its client with the configuration that it began with: it would
+        take mail that nobody then delivers.  What it has not acknowledged is sent again; what is
+        being delivered is given some seconds."""
+        pid = self.pid()
+        group = os.getpgid(pid) if pid is not None else 0
+        self.stop()
+        until = time.monotonic() + _DELIVERY_ENDS
+        left = _of_group(group)
+        while left and time.monotonic() < until:
+            for child, title in left.items():
+                if not _DELIVERS.search(title):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGTERM)
+            time.sleep(0.1)
+            left = _of_group(group)
 
     def signal_reload(self, pid: int) -> None:
         started = start_time(pid)
@@ -326,6 +351,19 @@ def start_time(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def _of_group(group: int) -> Dict[int, str]:
+    """Sendmail's processes of this process group -> what each says it is doing."""
+    found: Dict[int, str] = {}
+    for name in os.listdir("/proc") if group else ():
+        if not name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(name)) == group and alive(int(name), "sendmail"):
+                said = Path(f"/proc/{name}/cmdline").read_bytes()
+                found[int(name)] = said.decode("utf-8", "replace")
+    return found
 
 
 def all_of(layout: paths.Layout, run: Run = run) -> Dict[str, Service]:

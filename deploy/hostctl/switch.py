@@ -147,7 +147,7 @@ def _hold(host: Host) -> int:
     held = 0
     with contextlib.suppress(Refused):
         held = holding.hold(host, then, patience=0)
-    host.services["postfix" if then.is_postfix else "sendmail"].stop()
+    host.services["postfix" if then.is_postfix else "sendmail"].stop_for_good()
     return held + holding.hold(host, then)
 
 

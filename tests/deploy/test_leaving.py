@@ -125,6 +125,14 @@ def test_a_look_names_logins_with_what_they_are_here(
     assert looked.stops == ("bridge",)
 
 
+def test_a_name_that_no_database_takes_is_shown_all_the_same(
+    deployed: Host, owner: Any, helper: ScriptedHelper
+) -> None:
+    logins = [{"name": "a\0b", "by": ["passwd-file"], "shell": ""}]
+    report = look(deployed, helper, owner, {**LOOK, "logins": logins})
+    assert [login.name for login in report.logins] == ["a\N{REPLACEMENT CHARACTER}b"]
+
+
 def test_an_erased_account_revives_as_well(
     accounts: dict[str, Mailbox], looked: leaving.Report, deployed: Host
 ) -> None:

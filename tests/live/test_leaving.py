@@ -120,7 +120,7 @@ def test_given_back_and_put_live_again(left: tuple[Console, dict[str, Any]]) -> 
         return count == [b"1"]
 
     until(arrived)
-    assert queued(console.machine) == {}
+    until(lambda: queued(console.machine) == {})
     assert "DSN:" not in log(console.machine)
 
 

@@ -7,6 +7,7 @@ Before the console: system users (`test` with its password), an /etc/mail edited
 from __future__ import annotations
 
 import os
+import smtplib
 import stat
 import subprocess
 from pathlib import Path
@@ -155,6 +156,30 @@ def test_given_back_and_taken_over_again(host: tuple[MailHost, dict[str, Any]]) 
     assert "DSN:" not in log(machine)
 
 
+def test_a_session_that_is_open_meanwhile_bounces_nothing(
+    host: tuple[MailHost, dict[str, Any]],
+) -> None:
+    """One is in the middle of a message, one idle: both began with the console's configuration."""
+    mail, _before = host
+    slow, idle = mail.smtp(25), mail.smtp(25)
+    slow.mail("s@elsewhere.example")
+    slow.rcpt(f"anna@{DOMAIN}")
+    assert slow.docmd("DATA")[0] == 354
+    slow.send("Subject: slow\r\n\r\nfirst\r\n")
+    mail.ask("release", base=mail.generation, deadline=60)
+    took = {step["name"]: step["ms"] for step in mail.steps}
+    assert took["switch.hold"] < 5000, "nobody is waited for in vain"
+    mail.ask("confirm", generation=0)
+    for client in (slow, idle):
+        with pytest.raises((smtplib.SMTPException, OSError)):
+            client.send("rest\r\n.\r\n")
+            assert client.getreply()[0] == 421
+            raise smtplib.SMTPServerDisconnected("told so")
+    mail.machine.run(["sendmail", "-Am", "-qf"])
+    assert queued(mail.machine) == {}
+    assert "DSN:" not in log(mail.machine)
+
+
 def test_silence_takes_it_over_again(host: tuple[MailHost, dict[str, Any]]) -> None:
     mail, _before = host
     queue_some(mail)
@@ -187,4 +212,4 @@ def test_a_first_deployment_that_goes_back_bounces_nothing(
     assert queued(machine) == {f"anna@{DOMAIN}": holding.REASON}
     mail.deploy()
     until(lambda: inbox(mail, "anna") == 1)
-    assert queued(machine) == {}
+    until(lambda: queued(machine) == {})
