@@ -27,7 +27,12 @@ from deploy.practice import client, wording
 from deploy.transport import Transport
 
 FQDN = "mail1.example.test"
-RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
+RELEASES = {
+    "bookworm": "Debian 12, Sendmail",
+    "trixie": "Debian 13, Sendmail",
+    "bookworm-postfix": "Debian 12, Postfix",
+    "trixie-postfix": "Debian 13, Postfix",
+}
 LEASE = timedelta(seconds=jobs.LEASE_SECONDS)
 
 

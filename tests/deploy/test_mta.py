@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from core.models import AuditEvent
-from deploy import comparing, configure, helper, rollout, sentences
+from deploy import comparing, configure, helper, practice, practising, rollout, sentences
 from deploy.forms import SnippetsForm
 from deploy.hostctl import paths
 from deploy.management.commands.add_host import described
@@ -145,3 +145,7 @@ def test_a_failed_probe_names_the_mail_server() -> None:
 
 def test_the_helper_and_the_console_know_the_same_files() -> None:
     assert {"postfix/main.cf", "postfix/master.cf"} <= set(paths.BUNDLE_FILES)
+
+
+def test_both_mail_servers_can_be_practised_with() -> None:
+    assert set(practising.RELEASES) == set(practice.RELEASES)
