@@ -98,7 +98,9 @@ def point(host: Host, generation: int) -> None:
 
     if generation:
         upgrades.follow(host, generation)
-    durable.relink(host.layout.current, f"generations/{generation}")
+    """Nothing is written when it leads there: going back must not fail for want of an inode."""
+    if current(host) != generation:
+        durable.relink(host.layout.current, f"generations/{generation}")
 
 
 def manifest(host: Host, generation: int) -> Optional[Manifest]:

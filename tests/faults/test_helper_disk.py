@@ -98,6 +98,10 @@ def at_every_write(
                 if disk.calls < first:
                     break
                 assert not told or ("failed too" in told and "recover" in told)
+                if told and number == errno.ENOSPC:  # otherwise it may not be on the disk
+                    entry = Journal(host.layout.journal).last()
+                    assert entry is not None
+                    assert generations.current(host) != entry.previous, "it is back, and says no"
                 if forever and not told:
                     meanwhile(host)
             look(FakeHost(root))
