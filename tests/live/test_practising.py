@@ -59,6 +59,7 @@ def test_one_click_makes_a_host_that_is_ready(data, owner, signed_in) -> None:
     assert host.reported().dovecot_branch == "2.4"
     assert host.host_key.startswith("ssh-ed25519 ")
     assert signed_in.get("/hosts/practice/").url == f"/hosts/{host.pk}/"
+    assert host.mta == "sendmail"
 
     # Once more, as "check the connection" does: it is there, and nothing is made again.
     began = time.monotonic()
@@ -68,6 +69,16 @@ def test_one_click_makes_a_host_that_is_ready(data, owner, signed_in) -> None:
     assert again.state == HostJob.DONE, (again.problem, again.problem_detail)
     assert time.monotonic() - began < 30
     assert Host.objects.count() == 1
+
+
+def test_one_with_postfix(data, owner, signed_in) -> None:
+    wish = {"fqdn": "mail7.example.test", "release": "bookworm-postfix"}
+    assert signed_in.post("/hosts/practice/", wish).status_code == 302
+    job = HostJob.objects.get()
+    turns.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == HostJob.DONE, (job.problem, job.problem_detail)
+    assert Host.objects.get().mta == "postfix"
 
 
 def test_without_the_helper_the_page_says_why(settings, tmp_path, owner, signed_in) -> None:

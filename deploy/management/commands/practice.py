@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from deploy.practice import Machine, PracticeError, client, helper, verbs, wording
+from deploy.practice import RELEASES, Machine, PracticeError, client, helper, verbs, wording
 from deploy.practice.machine import ENVIRONMENT
 
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         for name in ("status", "start", "stop", "destroy"):
             actions.add_parser(name)
         create = actions.add_parser("create")
-        create.add_argument("--release", default="bookworm", help="bookworm or trixie")
+        create.add_argument("--release", default="bookworm", help=", ".join(RELEASES))
         create.add_argument("--fqdn", default="mail1.example.test")
         create.add_argument("--authorize", type=Path, help="file with a public SSH key")
         shell = actions.add_parser("shell")
