@@ -64,6 +64,7 @@ def test_the_wall_clock_is_only_told_and_decides_nothing() -> None:
                     found.add(path.stem)
     assert found == {
         "certificates",  # told beside a certificate's dates
+        "generations",  # files are older than Postfix would wait for
         "journal",  # when it was, for people
         "maps",  # a map that changed has to be newer than it was
         "policy", "sessions",  # whether a session is older than its end was asked for
