@@ -1,6 +1,6 @@
 """The bridge: what the MTA asks about accounts.  On a host with Sendmail, passwords above all:
-saslauthd's protocol in front, Dovecot's auth protocol behind.  (Postfix asks Dovecot itself for
-those; what it asks here is in `lookups` and `policy`.)
+saslauthd's protocol in front, Dovecot's auth protocol behind.  (What Postfix asks is in
+`authproxy`, `lookups` and `policy`.)
 
 Sendmail's SASL library asks a socket; Dovecot knows the passwords.  `saslauthd -a rimap`
 between them makes every login come from 127.0.0.1, so that four wrong passwords slow down
@@ -33,10 +33,11 @@ import sys
 import syslog
 import threading
 import time
-from collections import OrderedDict
-from typing import BinaryIO, Callable, NamedTuple, Optional, Tuple
+from typing import BinaryIO, Callable, NamedTuple, Optional
 
 from . import durable, paths
+from .authproxy import AuthProxy
+from .delays import Delays
 from .full import Full
 from .listening import listen, serve, start
 from .lookups import THREADS as THREADS_POSTFIX
@@ -53,53 +54,6 @@ _MOST_LOGIN, _MOST_PASSWORD = 320, 1024
 
 class BackendDown(Exception):
     pass
-
-
-class Delays:
-    """Per account, the time of the next check.  Checks line up: each takes a place in time."""
-
-    FREE = 3
-    LONGEST = 4.0
-    PATIENCE = 20.0
-    FORGET = 600.0
-    MOST = 10_000
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        # account -> (failures in a row, when the next check may be, when it last failed)
-        self._known: "OrderedDict[str, Tuple[int, float, float]]" = OrderedDict()
-
-    def _between(self, failures: int) -> float:
-        if failures < self.FREE:
-            return 0.0
-        return min(self.LONGEST, 2.0 ** (failures - self.FREE))
-
-    def turn(self, account: str) -> Optional[float]:
-        """Seconds to wait before this check; None: the line is too long, nobody is asked."""
-        with self._lock:
-            now = self._clock()
-            failures, free_at, failed_at = self._known.get(account, (0, 0.0, 0.0))
-            if not failures or now - failed_at > self.FORGET:
-                return 0.0
-            start = max(now, free_at)
-            if start - now > self.PATIENCE:
-                return None
-            self._known[account] = (failures, start + self._between(failures), failed_at)
-            return start - now
-
-    def failed(self, account: str) -> None:
-        with self._lock:
-            now = self._clock()
-            failures, free_at, _ = self._known.pop(account, (0, 0.0, 0.0))
-            failures += 1
-            self._known[account] = (failures, max(free_at, now + self._between(failures)), now)
-            while len(self._known) > self.MOST:
-                self._known.popitem(last=False)
-
-    def succeeded(self, account: str) -> None:
-        with self._lock:
-            self._known.pop(account, None)
 
 
 class Answer(NamedTuple):
@@ -269,11 +223,14 @@ def _for_postfix(layout: paths.Layout) -> Callable[[Uses], None]:
     group = grp.getgrnam(paths.POSTFIX_USER).gr_gid
     asked_who = listen(layout.at(paths.LOOKUP_SOCKET), (0, group))
     asked_whether = listen(layout.at(paths.POLICY_SOCKET), (0, group))
+    asked_for_logins = listen(layout.at(paths.AUTH_SOCKET), (0, group))
 
     def serving(uses: Uses) -> None:
         full = Full(layout.accounts_db, paths.DOVECOT_QUOTA_SOCKET)
-        policy = Policy(layout.accounts_db, layout.last_login_db, full, uses)
+        policy = Policy(layout.accounts_db, layout.last_login_db, full)
         start(asked_whether, policy.answer, most=THREADS_POSTFIX)
+        proxy = AuthProxy(paths.DOVECOT_AUTH_SOCKET, Delays(), uses)
+        start(asked_for_logins, proxy.answer, most=THREADS_POSTFIX)
         serve(asked_who, Lookups(layout.accounts_db).answer, most=THREADS_POSTFIX)
 
     return serving

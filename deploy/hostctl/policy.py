@@ -25,11 +25,10 @@ import time
 from collections import OrderedDict
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Callable, Dict, Optional, Tuple
+from typing import BinaryIO, Callable, Dict, Tuple
 
 from . import lookups
 from .full import Full
-from .uses import Uses
 
 NO_OBJECTION = "DUNNO"
 LATER = "451 4.3.0 Account lookup failed, try again"
@@ -51,13 +50,11 @@ class Policy:
         database: Path,
         last_login: Path,
         full: Full,
-        uses: Optional[Uses] = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.database = database
         self.last_login = last_login
         self.full = full
-        self.uses = uses
         self._clock = clock
         self._lock = threading.Lock()
         self._began: "OrderedDict[Peer, float]" = OrderedDict()
@@ -102,8 +99,6 @@ class Policy:
             return SIGN_IN_AGAIN
         if not asked.get("sender"):
             return NO_SENDER
-        if self.uses:
-            self.uses.note(login)
         return NO_OBJECTION
 
     def _is_over(self, login: str, peer: Peer) -> bool:

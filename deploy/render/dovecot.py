@@ -58,33 +58,11 @@ def template(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
-_AUTH_FOR_BRIDGE = """\
-  # For the bridge that answers Sendmail.
-  unix_listener auth-client {
-    mode = 0600
-    user = @BRIDGE_USER@
-  }"""
-_AUTH_FOR_POSTFIX = """\
-  # For Postfix, which tells the client's address.
-  unix_listener auth-client {
-    mode = 0660
-    user = @BRIDGE_USER@
-    group = @POSTFIX_USER@
-  }"""
-
-
 def _of_mta(mta: str) -> dict[str, str]:
     """Who comes over Dovecot's sockets."""
-    users = {"BRIDGE_USER": paths.BRIDGE_USER}
     if mta == "postfix":
-        listener = lines.fill(_AUTH_FOR_POSTFIX, POSTFIX_USER=paths.POSTFIX_USER, **users)
-        return {
-            "MTA": "Postfix",
-            "LMTP_USER": paths.POSTFIX_USER,
-            "AUTH_LISTENER": listener.decode(),
-        }
-    listener = lines.fill(_AUTH_FOR_BRIDGE, **users)
-    return {"MTA": "Sendmail", "LMTP_USER": "root", "AUTH_LISTENER": listener.decode()}
+        return {"MTA": "Postfix", "LMTP_USER": paths.POSTFIX_USER}
+    return {"MTA": "Sendmail", "LMTP_USER": "root"}
 
 
 def host_values(host: HostConfig) -> dict[str, str]:

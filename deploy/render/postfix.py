@@ -94,7 +94,7 @@ def _main(host: HostConfig) -> str:
         CLIENT_CA=_client_ca(paths.FAMILIES[host.family]),
         MESSAGE_SIZE=lines.postfix_setting("message_size_limit", str(size)),
         LOOKUP=LOOKUP,
-        AUTH_SOCKET=paths.DOVECOT_AUTH_SOCKET,
+        AUTH_SOCKET=paths.AUTH_SOCKET,
         LMTP_SOCKET=paths.DOVECOT_LMTP_SOCKET,
         POLICY_SOCKET=paths.POLICY_SOCKET,
     ).decode()

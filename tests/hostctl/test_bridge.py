@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.hostctl import bridge, listening, uses
+from deploy.hostctl.delays import Delays
 
 Answer = Callable[[bytes, bytes], bytes]
 
@@ -196,7 +197,7 @@ class Clock:
 
 def test_three_are_free_then_each_waits_longer() -> None:
     clock = Clock()
-    delays = bridge.Delays(clock)
+    delays = Delays(clock)
     waits = []
     for _ in range(8):
         wait = delays.turn("a")
@@ -211,7 +212,7 @@ def test_three_are_free_then_each_waits_longer() -> None:
 
 def test_parallel_guesses_stand_in_line_and_a_long_line_is_sent_away() -> None:
     clock = Clock()
-    delays = bridge.Delays(clock)
+    delays = Delays(clock)
     for _ in range(6):
         delays.failed("a")
     turns = [delays.turn("a") for _ in range(20)]
@@ -223,7 +224,7 @@ def test_parallel_guesses_stand_in_line_and_a_long_line_is_sent_away() -> None:
 
 def test_success_and_time_forgive() -> None:
     clock = Clock()
-    delays = bridge.Delays(clock)
+    delays = Delays(clock)
     for _ in range(9):
         delays.failed("a")
         delays.failed("b")
@@ -234,7 +235,7 @@ def test_success_and_time_forgive() -> None:
 
 
 def test_made_up_names_do_not_fill_the_memory() -> None:
-    delays = bridge.Delays(Clock())
+    delays = Delays(Clock())
     for number in range(delays.MOST + 50):
         delays.failed(str(number))
     assert len(delays._known) == delays.MOST

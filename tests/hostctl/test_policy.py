@@ -36,14 +36,6 @@ class FullOnes(Full):
         return recipient.startswith("fat")
 
 
-class Noted:
-    def __init__(self) -> None:
-        self.logins: list[str] = []
-
-    def note(self, login: str, app: str = "") -> None:
-        self.logins.append(login)
-
-
 class Clock:
     now = 1_000.0
 
@@ -79,7 +71,7 @@ def filled(host: FakeHost) -> FakeHost:
 @pytest.fixture
 def judge(filled: FakeHost) -> Policy:
     layout = filled.layout
-    return Policy(layout.accounts_db, layout.last_login_db, FullOnes(), Noted(), Clock())  # type: ignore[arg-type]
+    return Policy(layout.accounts_db, layout.last_login_db, FullOnes(), Clock())  # type: ignore[arg-type]
 
 
 def end(host: FakeHost, login: str, at: float) -> None:
@@ -94,7 +86,6 @@ def test_who_may_send(judge: Policy) -> None:
     assert session.mail(login="mute@example.test") == MAY_NOT_SEND
     assert session.mail(login="gone@example.test") == MAY_NOT_SEND
     assert session.ask("MAIL", sender="") == NO_OBJECTION, "a bounce, from who has not signed in"
-    assert judge.uses.logins == [ANNA]  # type: ignore[union-attr]
 
 
 def test_a_session_from_before_the_end_is_over(judge: Policy, filled: FakeHost) -> None:

@@ -5,15 +5,36 @@ import base64
 import smtplib
 import threading
 import time
+from collections.abc import Iterator
 
-from tests.live.rendered import mailbox
+import pytest
+
+from tests.live.conftest import started
+from tests.live.rendered import ROWS, Deployed, mailbox
 
 GUESSED, BYSTANDER = "guessed@example.test", "bob@example.test"
 SECONDS = 15.0
 SESSIONS = 6
 
 
+@pytest.fixture(scope="module")
+def postfix(can_run_hosts: None) -> Iterator[Deployed]:
+    with started("bookworm-postfix") as machine:
+        made = Deployed(machine)
+        made.accounts(*ROWS)
+        made.deploy()
+        yield made
+
+
 def test_guessing_is_slowed_by_account_and_nobody_else_waits(host):
+    guess_and_look(host)
+
+
+def test_it_is_with_postfix_too(postfix):
+    guess_and_look(postfix)
+
+
+def guess_and_look(host: Deployed) -> None:
     host.accounts(mailbox(GUESSED))
     answers: list[int] = []
     until = time.monotonic() + SECONDS
