@@ -137,23 +137,6 @@ def test_the_facts_name_it(
     assert facts.collect(host)["mta"] == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "family"),
-    [
-        ("ID=debian\nVERSION_ID=12\n", "debian"),
-        ('ID=ubuntu\nID_LIKE="debian"\n', "debian"),
-        ("ID=fedora\n", "fedora"),
-        ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', "fedora"),
-        ("", "debian"),
-    ],
-)
-def test_the_family_of_the_system(host: FakeHost, text: str, family: str) -> None:
-    release = host.layout.at("/etc/os-release")
-    release.parent.mkdir(parents=True)
-    release.write_text(text)
-    assert facts.family(host) == family
-
-
 # --- the daemon ----------------------------------------------------------------------------------
 
 
