@@ -41,10 +41,15 @@ def chosen(given: QueryDict) -> list[Host]:
     rows = Host.objects.select_related(snapshot.WITH_CHAIN).order_by("fqdn")
     if given.get("all"):
         return [each.host for each in changes.pending(rows.ready()) if not each.busy]
-    if given.get("rest", "").isdecimal():
-        left = fleet.not_begun(get_object_or_404(Rollout, pk=given["rest"]))
+    if rest := _keys(given.getlist("rest")):
+        left = fleet.not_begun(get_object_or_404(Rollout, pk=rest[0]))
         return list(rows.filter(pk__in=[host.pk for host in left]))
-    return list(rows.filter(pk__in=[pk for pk in given.getlist("host") if pk.isdecimal()]))
+    return list(rows.filter(pk__in=_keys(given.getlist("host"))))
+
+
+def _keys(texts: Sequence[str]) -> list[int]:
+    """Those that a database can have given."""
+    return [int(text) for text in texts if text.isdecimal() and len(text) < 19]
 
 
 @require_GET
@@ -79,7 +84,7 @@ def put_many_live(request: HttpRequest) -> HttpResponse:
             return redirect("deploy:rollout", made.pk)
     elif not ticked:
         form.add_error(None, _("Tick at least one host."))
-    keys = [pk for pk in request.POST.getlist("shown") if pk.isdecimal()]
+    keys = _keys(request.POST.getlist("shown"))
     shown = Host.objects.select_related(snapshot.WITH_CHAIN).filter(pk__in=keys).order_by("fqdn")
     context = plan_context(list(shown), form) | {"ticked": {host.pk for host in ticked}}
     return render(request, "deploy/fleet_plan.html", context, status=422)

@@ -65,9 +65,9 @@ def host_of_many_progress(request: HttpRequest, pk: int, number: int) -> HttpRes
 
 
 def _one_of(row: Rollout, number: int) -> dict[str, Any]:
-    found = list(with_all(row.hosts).order_by("turn", "pk")[max(number - 1, 0) : number])
-    if not found:
+    if not 0 < number <= row.hosts.count():
         raise Http404
+    found = with_all(row.hosts).order_by("turn", "pk")[number - 1 : number]
     part = host_part(found[0])
     return {"rollout": row, "number": number, "hosts": [part], "is_open": part["is_open"]}
 

@@ -416,3 +416,21 @@ def test_a_number_that_is_none_shows_the_newest(signed_in, third, given) -> None
 
 def test_one_generation_has_nothing_to_compare(signed_in, deployed, host) -> None:
     assert "Nothing to compare" in difference(signed_in, deployed)
+
+
+# Odd input
+
+HUGE = ("9" * 25, "9" * 5000)
+
+
+@pytest.mark.parametrize("key", HUGE)
+def test_a_key_that_no_database_has_given_chooses_nothing(signed_in, hosts, key) -> None:
+    assert "Nothing to put live" in text(signed_in.get(PLAN, {"host": key}))
+    assert "Nothing to put live" in text(signed_in.get(PLAN, {"rest": key}))
+    text(signed_in.post(PUT, {"host": [key], "shown": [key]}), 422)
+
+
+def test_a_rollout_has_no_host_of_a_huge_number(signed_in, made) -> None:
+    for number in (0, 5, 10**25):
+        address = reverse("deploy:rollout_host", args=[made.pk, number])
+        assert signed_in.get(address).status_code == 404
