@@ -228,6 +228,7 @@ def give_back(*, host: Host, typed: str, mark: str, by: Operator | None, at: dat
         raise NotSeen(host)
     try:
         with transaction.atomic():
+            Host.objects.lock([host])
             if HostRollout.objects.open().filter(host=host).exists():
                 raise UnderWay(host)
             job = jobs.add_job(kind=HostJob.RELEASE, host=host, by=by, at=at, wish={"mark": mark})
@@ -318,7 +319,8 @@ def _is_pending(facts: Event) -> bool:
 def _now_given_back(job: HostJob, host: Host, queue: Event, at: datetime) -> None:
     with transaction.atomic():
         leases.save(job, found={"queue": _plain(queue)})
-        Generation.objects.live().filter(host=host).update(state=Generation.KEPT)
+        if not Generation.objects.live().filter(host=host).update(state=Generation.KEPT):
+            return  # a worker that died right after this has noted it
         Host.objects.filter(pk=host.pk).update(released_at=at)
         # Nothing is sent there until it is put live again, which sends everything.
         AccountPush.objects.filter(host=host).update(

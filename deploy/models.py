@@ -10,6 +10,7 @@ longer than a page: making keys, checking the connection, a certificate, the pra
 import json
 import uuid
 import zlib
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.conf import settings
@@ -26,6 +27,11 @@ from deploy.render import values
 class HostQuerySet(models.QuerySet["Host"]):
     def ready(self) -> "HostQuerySet":
         return self.filter(state__in=[Host.READY, Host.UNREACHABLE])
+
+    def lock(self, hosts: "Iterable[Host]") -> None:
+        """Until the transaction ends, of whoever asks for the same one at a time goes on."""
+        keys = [host.pk for host in hosts]
+        list(self.filter(pk__in=keys).order_by("pk").select_for_update().values_list("pk"))
 
     def next_sequence(self, pk: int) -> int:
         """The next number for a writing request to the host; never handed out twice."""

@@ -231,6 +231,7 @@ def request(
     # Compressed before the transaction: of many hosts it is most of the work.
     packed = [Generation.pack(view.wanted.bundle) for view in previews if view.wanted]
     with transaction.atomic():
+        _refuse_given_back(hosts)
         rollout = Rollout.objects.create(
             created_at=at, created_by=by, reason=reason, starts_at=starts_at
         )
@@ -259,12 +260,18 @@ def _checked(
         raise Objected(" ".join(view.objections))
     if view.plan is not None and view.plan.is_empty and not even_if_same:
         raise NothingToDo(host)
-    if host.jobs.open().filter(kind=HostJob.RELEASE).exists():
-        raise UnderWay(host)
     mark = host.reported().drift_mark
     if mark and mark not in overwrite:
         raise Drifted(host)
     return view
+
+
+def _refuse_given_back(hosts: Sequence[Host]) -> None:
+    """Not while one is being given back. Whoever asks for that waits for the same rows."""
+    Host.objects.lock(hosts)
+    job = HostJob.objects.open().filter(kind=HostJob.RELEASE, host__in=hosts).first()
+    if job is not None and job.host is not None:
+        raise UnderWay(job.host)
 
 
 def _next_number(host: Host) -> int:

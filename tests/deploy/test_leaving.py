@@ -14,6 +14,7 @@ from accounts import domains, lifecycle
 from accounts.models import Mailbox
 from core.models import AuditEvent
 from deploy import changes, going_back, jobs, leaving, rollout, turns
+from deploy.bundle import Bundle
 from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout
 from deploy.transport import Broken
 from tests.deploy.conftest import FACTS, ScriptedHelper, current, refusal
@@ -203,6 +204,21 @@ def test_a_rollout_and_giving_back_wait_for_each_other(
         rollout.request(hosts=[deployed], by=owner, at=timezone.now(), even_if_same=True)
 
 
+def test_a_host_that_is_given_back_meanwhile_gets_no_rollout(
+    deployed: Host, owner: Any, looked: leaving.Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = Generation.pack
+
+    def slowly(bundle: Bundle) -> bytes:
+        asked(deployed, owner, looked)
+        return pack(bundle)
+
+    monkeypatch.setattr(Generation, "pack", staticmethod(slowly))
+    with pytest.raises(rollout.UnderWay):
+        rollout.request(hosts=[deployed], by=owner, at=timezone.now(), even_if_same=True)
+    assert not HostRollout.objects.open().exists()
+
+
 # Doing it
 
 
@@ -289,6 +305,17 @@ def test_a_second_worker_finds_it_done(
     helper.expect("facts", **GONE)
     assert run(job, ends(helper)).state == HostJob.DONE
     helper.done()
+
+
+def test_a_worker_that_died_after_it_was_noted_is_followed_without_noting_it_again(
+    deployed: Host, owner: Any, helper: ScriptedHelper, looked: leaving.Report
+) -> None:
+    job = asked(deployed, owner, looked)
+    for _worker in range(2):
+        helper.expect("facts", **GONE)
+        assert run(job, ends(helper)).state == HostJob.DONE
+        HostJob.objects.filter(pk=job.pk).update(state=HostJob.RUNNING)
+    assert AuditEvent.objects.filter(action="deploy.host.released").count() == 1
 
 
 @pytest.mark.parametrize("late", ["facts", "confirm"])
