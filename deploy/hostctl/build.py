@@ -8,6 +8,7 @@ uninstaller()               the way back
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import re
 import textwrap
@@ -61,7 +62,9 @@ def installer(key: str) -> str:
     makes the host forget whose it was.
     """
     text = (HERE / "install.sh").read_text()
-    helper = "\n".join(textwrap.wrap(base64.b64encode(build()).decode("ascii"), 120))
+    # Packed before it is text: the whole is pasted, and packed once more text shrinks little.
+    packed = base64.b64encode(gzip.compress(build(), 9, mtime=0)).decode("ascii")
+    helper = "\n".join(textwrap.wrap(packed, 120))
     for token, value in {**_names(), "@KEY@": public_key(key), "@BASE64@": helper}.items():
         text = text.replace(token, value)
     return text

@@ -39,7 +39,7 @@ fi
 # --- the helper ------------------------------------------------------------------------------
 install -d -m 0755 -o root -g root "$(dirname @HELPER@)" @STATE@ @RUN@
 install -d -m 0700 -o @VMAIL@ -g @VMAIL@ @MAIL@
-base64 -d >@HELPER@.new <<'HELPER'
+base64 -d <<'HELPER' | gunzip >@HELPER@.new
 @BASE64@
 HELPER
 chmod 0755 @HELPER@.new

@@ -162,6 +162,7 @@ def test_the_command_to_paste_unpacks_to_the_installer(signed_in, owner, now, ho
     context = signed_in.get(reverse("deploy:host", args=[row.pk])).context
     command = context["command"]
     assert all(len(line) < 1000 for line in command.splitlines())
+    assert len(command) < 128 * 1024, "the most that one argument may be: ssh host 'command'"
     assert row.ssh_private_key
     shown = command.replace("$(command -v sudo) sh", "cat")
     unpacked = subprocess.run(["sh"], input=shown, capture_output=True, text=True, check=True)
