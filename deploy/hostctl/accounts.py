@@ -25,7 +25,6 @@ The database is updated in place, never renamed: Dovecot would not notice a new 
 from __future__ import annotations
 
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO, AbstractSet, Any, Dict, Iterator, List, Optional, Set
 
@@ -119,6 +118,9 @@ def apply(
     end_sessions: List[str],
     lines: IO[bytes],
 ) -> Dict[str, Any]:
+    # Imported where it is needed: every request starts Python anew.
+    from concurrent.futures import ThreadPoolExecutor
+
     ended = sessions.addresses(end_sessions)
     with opened(host) as database:
         _may_follow(database, lineage, from_change, through_change, whole, force)

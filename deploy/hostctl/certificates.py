@@ -7,7 +7,6 @@ bundle's own authorities, and the name clients will ask for.
 
 from __future__ import annotations
 
-import ssl
 import time
 from pathlib import Path
 
@@ -23,6 +22,8 @@ def check(host: Host, folder: Path, name: str) -> str:
     authorities = folder / "tls/ca.pem"
     if not chain.is_file():
         raise Refused("refused", "The generation has no certificate.")
+    import ssl  # a fifth of the helper's start, and every request starts it anew
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
     except ssl.SSLError as failure:
@@ -50,6 +51,8 @@ def check(host: Host, folder: Path, name: str) -> str:
 
 def not_after(checked: str) -> float:
     """Its last second on the clock of `time.time`, of what `check` returned."""
+    import ssl
+
     return ssl.cert_time_to_seconds(checked.rpartition("notAfter=")[2])
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import re
+import sys
 from typing import Any, Dict, Tuple
 
 from . import VERSION, accounts, drifted, generations, names, paths, queue, services, switch
@@ -26,7 +26,7 @@ def collect(host: Host) -> Dict[str, Any]:
         "hostname": known[0],
         "fqdn_ok": "." in known[0],
         "os": _system(host),
-        "python": platform.python_version(),
+        "python": sys.version.split()[0],
         "family": host.layout.family,
         "mta": "postfix" if postfix else "sendmail" if sendmail else "",
         "sendmail": sendmail,

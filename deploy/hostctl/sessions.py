@@ -13,7 +13,6 @@ import os
 import signal
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, List, Set
 
@@ -50,6 +49,9 @@ def end(host: Host, ended: List[str]) -> Set[str]:
     if len(ended) > _ONE_BY_ONE:
         present = _logged_in(host)
         ended = [address for address in ended if address in present]
+    # Imported where it is needed: every request starts Python anew.
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(4) as pool:
         kicked = pool.map(lambda address: _kick(host, address), ended)
         return out | {address for address, was_in in zip(ended, kicked) if was_in}  # noqa: B905 - Python 3.9
