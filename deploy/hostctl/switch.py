@@ -245,8 +245,9 @@ def roll_back(host: Host, entry: Entry, why: str, *, daemons: bool = True) -> No
         entry.append("rolling_back", why=why[:500])
     failures: List[str] = []
     if entry.previous == 0:
-        # Going back matters more than a message that would bounce.
-        with contextlib.suppress(Refused, OSError), step(host.emit, "rollback.hold") as said:
+        # Going back matters more than a message that would bounce, whatever is in the way:
+        # SQLite's errors on a full disk are no OSError.
+        with contextlib.suppress(Exception), step(host.emit, "rollback.hold") as said:
             said.detail = f"{_hold(host)} messages"
     try:
         with step(host.emit, "rollback.pointer") as said:

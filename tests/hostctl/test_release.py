@@ -122,6 +122,19 @@ def test_a_first_deployment_that_goes_back_holds_too(host: FakeHost) -> None:
     assert waiting(host) == {"ours": holding.REASON}
 
 
+def test_accounts_that_cannot_be_read_keep_nobody_from_going_back(host: FakeHost) -> None:
+    host.before()
+    host.run = Sendmail(host)
+    with accounts.opened(host) as database:
+        database.execute("INSERT INTO domain (name) VALUES ('example.test')")
+    host.stage(1, 0)
+    switch.switch(host, generation=1, base=0, deadline=60)
+    host.layout.accounts_db.write_bytes(b"no database any more" * 500)
+    assert switch.rollback(host, generation=1)["outcome"] == "rolled_back"
+    assert generations.current(host) == 0
+    assert host.layout.at("/etc/mail/sendmail.cf").read_text() == "the system's own cf"
+
+
 def test_the_uninstaller_holds_too(managed: FakeHost) -> None:
     fill(managed)
     switch.leave(managed)
