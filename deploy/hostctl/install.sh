@@ -82,6 +82,10 @@ mv -f "$rule" /etc/sudoers.d/mailadmin
 # --- Debian's package upgrades must not rebuild sendmail.cf ---------------------------------------
 if [ -d /etc/mail ]; then
     conf=/etc/mail/sendmail.conf
+    if grep -qs '^HANDS_OFF="Yes" # set by mailadmin$' "$conf"; then
+        # An older helper's, which kept what was there in a comment.
+        sed -i -e '/^HANDS_OFF="Yes" # set by mailadmin$/d' -e 's/^# before mailadmin: //' "$conf"
+    fi
     was="$(sed -n 's/^HANDS_OFF="*\([A-Za-z]*\).*/\1/p' "$conf" 2>/dev/null | tail -n 1)"
     if [ "$was" != Yes ]; then
         # Kept elsewhere: each upgrade writes the file anew, with its values and without comments.
@@ -98,7 +102,8 @@ if [ -d /run/systemd/system ]; then
     cat >/etc/systemd/system/mailadmin-recover.service <<'UNIT'
 [Unit]
 Description=Mailadmin: finish a change of the mail configuration that was cut off
-Before=mailadmin-bridge.service sendmail.service dovecot.service
+Before=mailadmin-bridge.service dovecot.service
+Before=sendmail.service postfix.service postfix@-.service
 After=local-fs.target
 RequiresMountsFor=@STATE@
 
@@ -111,8 +116,8 @@ WantedBy=multi-user.target
 UNIT
     cat >/etc/systemd/system/mailadmin-bridge.service <<'UNIT'
 [Unit]
-Description=Mailadmin: lets Sendmail ask Dovecot about passwords and full mailboxes
-Before=sendmail.service
+Description=Mailadmin: answers what the mail server asks about accounts
+Before=sendmail.service postfix.service postfix@-.service
 After=mailadmin-recover.service
 
 [Service]

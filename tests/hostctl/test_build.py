@@ -87,3 +87,44 @@ def test_the_key_opens_one_command_and_sudo_allows_it_without_arguments() -> Non
     assert f"""line='restrict,command="sudo {paths.HELPER}" {KEY}'""" in text
     assert f"""'mailadmin ALL=(root) NOPASSWD: {paths.HELPER} ""'""" in text
     assert "visudo -q -c -f" in text
+
+
+def test_at_boot_every_mail_server_waits_until_a_cut_off_change_is_undone() -> None:
+    text = build.installer(KEY)
+    units = {
+        part.partition("\n")[2].partition("\nUNIT\n")[0].partition("Description=")[2]
+        for part in text.split("cat >/etc/systemd/system/")[1:]
+    }
+    ordered = [
+        {
+            name
+            for line in unit.splitlines()
+            if line.startswith("Before=")
+            for name in line[7:].split()
+        }
+        for unit in sorted(units)
+        if unit
+    ]
+    # Debian 12 runs Postfix as an instance, which is there before postfix.service is.
+    mta = {"sendmail.service", "postfix.service", "postfix@-.service"}
+    assert len(ordered) == 2 and all(mta <= names for names in ordered)
+    assert {"dovecot.service", "mailadmin-bridge.service"} <= set.union(*ordered)
+
+
+@pytest.mark.parametrize("before", ['HANDS_OFF="No";\n', ""])
+def test_what_an_older_helper_wrote_into_sendmail_conf_is_given_back(
+    tmp_path: Path, before: str
+) -> None:
+    conf, state = tmp_path / "sendmail.conf", tmp_path
+    kept = f"# before mailadmin: {before}" if before else ""
+    conf.write_text(f'DAEMON_MODE="Daemon";\n{kept}HANDS_OFF="Yes" # set by mailadmin\n')
+
+    def run(text: str, first: str, last: str) -> None:
+        part = text[text.index(first) : text.index(last)]
+        part = part.replace("/etc/mail/sendmail.conf", str(conf)).replace(paths.STATE, str(state))
+        subprocess.run(["/bin/sh", "-eu", "-c", part], check=True)
+
+    run(build.installer(KEY), "    conf=/etc/mail", "fi\n\n# --- at boot")
+    assert 'HANDS_OFF="Yes";' in conf.read_text().splitlines()
+    run(build.uninstaller(), "conf=", 'echo "mailadmin: removed')
+    assert conf.read_text() == f'DAEMON_MODE="Daemon";\n{before}'
