@@ -68,7 +68,7 @@ def due(at: datetime) -> "QuerySet[Host]":
     """Hosts that nobody asked about themselves for a while."""
     before = at - EVERY
     waiting = Q(looked_at=None) | Q(looked_at__lte=before)
-    busy = HostRollout.objects.open().values("host")
+    busy = HostRollout.objects.under_way().values("host")
     stale = Q(facts_at=None) | Q(facts_at__lte=before)
     return Host.objects.ready().filter(waiting, stale).exclude(pk__in=busy)
 
@@ -122,7 +122,7 @@ def _moved(host: Host, facts: Event) -> Mapping[str, Any] | None:
     live = live_generation(host)
     if there == (live.number if live else 0):
         return None
-    if facts.get("pending") or HostRollout.objects.open().filter(host=host).exists():
+    if facts.get("pending") or HostRollout.objects.under_way().filter(host=host).exists():
         return None  # on its way
     return {
         "path": paths.CURRENT,

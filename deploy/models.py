@@ -189,6 +189,10 @@ class HostRolloutQuerySet(models.QuerySet["HostRollout"]):
     def open(self) -> "HostRolloutQuerySet":
         return self.filter(state__in=HostRollout.OPEN)
 
+    def under_way(self) -> "HostRolloutQuerySet":
+        """Open, and not just planned for a time of day, before which nothing changes there."""
+        return self.open().exclude(state=HostRollout.PLANNED, rollout__starts_at__isnull=False)
+
     def due(self, at: datetime) -> "HostRolloutQuerySet":
         """Rollouts that may go on now and that no worker holds: the time has come, and every host
         of an earlier turn is confirmed."""

@@ -93,7 +93,7 @@ def due(at: datetime) -> QuerySet[Host]:
         | Exists(ended)
     )
     live = Generation.objects.live().values("host")
-    busy = HostRollout.objects.open().values("host")
+    busy = HostRollout.objects.under_way().values("host")
     return Host.objects.ready().filter(waiting, pk__in=live).exclude(pk__in=busy)
 
 
@@ -110,7 +110,7 @@ def wish(*, host: Host, by: Operator | None, at: datetime) -> None:
 def _check(host: Host) -> None:
     if rollout.live_generation(host) is None:
         raise proof.NothingLive(host)
-    if HostRollout.objects.open().filter(host=host).exists():
+    if HostRollout.objects.under_way().filter(host=host).exists():
         raise rollout.UnderWay(host)
 
 
@@ -190,11 +190,12 @@ def _ask(asked: Sequence[Probe], place: Place, tools: Tools) -> list[Result]:
 
 def _was_changed(host: Host, generation: Generation, began: datetime) -> bool:
     live = rollout.live_generation(host)
-    touched = Q(state__in=HostRollout.OPEN) | Q(finished_at__gte=began)
+    rows = HostRollout.objects.filter(host=host)
     return (
         live is None
         or live.pk != generation.pk
-        or HostRollout.objects.filter(touched, host=host).exists()
+        or rows.under_way().exists()
+        or rows.filter(started_at__isnull=False, finished_at__gte=began).exists()
     )
 
 

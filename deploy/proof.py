@@ -133,7 +133,7 @@ def of_live(
     generation = rollout.live_generation(host)
     if generation is None:
         raise NothingLive(host)
-    if HostRollout.objects.open().filter(host=host).exists():
+    if HostRollout.objects.under_way().filter(host=host).exists():
         raise rollout.UnderWay(host)
     place = replace(place_of(host, generation, BY_HAND), patience=PATIENCE)
     with Helper.of(host, transport) as helper, signed_in(host, helper, place, clock=clock):

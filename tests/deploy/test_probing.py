@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from core.models import AuditEvent
 from deploy import due, probing, proof, rollout, sentences
@@ -191,6 +192,20 @@ def test_never_while_a_rollout_runs(deployed, owner, hour, monkeypatch) -> None:
     assert daemons.asked == []
     with pytest.raises(rollout.UnderWay):
         probing.wish(host=deployed, by=owner, at=hour)
+
+
+def test_what_is_planned_for_a_time_of_day_blinds_nobody(deployed, owner, hour) -> None:
+    later = timezone.now() + timedelta(days=9)
+    made = rollout.request(
+        hosts=[deployed], by=owner, at=timezone.now(), starts_at=later, even_if_same=True
+    )
+    assert list(due.probes(hour)) == [deployed]
+    assert list(due.looks(hour)) == [deployed]
+    Daemons(DOWN).look(deployed, hour)
+    assert actions() == ["deploy.probes.failed"]
+    probing.wish(host=deployed, by=owner, at=hour)
+    made.hosts.update(state=HostRollout.STAGING)
+    assert not due.probes(hour) and not due.looks(hour)
 
 
 def test_answers_from_the_middle_of_a_rollout_are_not_kept(deployed, hour) -> None:
