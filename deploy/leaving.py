@@ -29,7 +29,7 @@ from core.models import Operator
 from deploy import accounts_push, drift, jobs
 from deploy.helper import Helper
 from deploy.jobs import LEASE_SECONDS, Outcome
-from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout
+from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout, Probing
 from deploy.rollout import NotReady, UnderWay, live_generation
 from deploy.transport import Event, HostError, Transport, TransportError
 
@@ -322,6 +322,8 @@ def _now_given_back(job: HostJob, host: Host, queue: Event, at: datetime) -> Non
         if not Generation.objects.live().filter(host=host).update(state=Generation.KEPT):
             return  # a worker that died right after this has noted it
         Host.objects.filter(pk=host.pk).update(released_at=at)
+        # What failed of the console's configuration is nobody's trouble there any more.
+        Probing.objects.filter(host=host).delete()
         # Nothing is sent there until it is put live again, which sends everything.
         AccountPush.objects.filter(host=host).update(
             state=AccountPush.IDLE,

@@ -265,7 +265,8 @@ def _of_probes(host: Host, well: bool, at: datetime) -> Section | None:
     bad = probing.failing(probing.row_of(host))
     if well:
         title = _("%(host)s: all that is probed is as it must be again") % {"host": host.fqdn}
-        return None if bad else Section(title, ())
+        # One that was given back is not probed any more.
+        return None if bad or host.released_at else Section(title, ())
     if not bad:
         return None
     named = [sentences.probe_failure(each.kind, each.protocol, each.evidence) for each in bad]

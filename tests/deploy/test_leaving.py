@@ -13,9 +13,19 @@ from django.utils import timezone
 from accounts import domains, lifecycle
 from accounts.models import Mailbox
 from core.models import AuditEvent
-from deploy import changes, going_back, jobs, leaving, rollout, turns
+from deploy import changes, going_back, jobs, leaving, notices, probing, rollout, turns
 from deploy.bundle import Bundle
-from deploy.models import AccountPush, Generation, Host, HostJob, HostRollout
+from deploy.models import (
+    AccountPush,
+    Alarm,
+    Generation,
+    Host,
+    HostJob,
+    HostNotice,
+    HostRollout,
+    Probing,
+)
+from deploy.probes.values import Result
 from deploy.transport import Broken
 from tests.deploy.conftest import FACTS, ScriptedHelper, current, refusal
 
@@ -241,6 +251,24 @@ def test_given_back(
     assert deployed.reported().generation == 0
     assert changes.pending() == [], "nobody is asked to put it live"
     assert AuditEvent.objects.filter(action="deploy.host.released").count() == 1
+
+
+def test_a_probe_that_failed_before_is_not_told_of_any_more(
+    deployed: Host, owner: Any, helper: ScriptedHelper, looked: leaving.Report, now: datetime
+) -> None:
+    failed = Result("tls", "imaps", 993, False, "[Errno 111] Connection refused")
+    row = Probing.objects.create(host=deployed)
+    generation = Generation.objects.get(host=deployed)
+    probing.note(row, deployed, generation, [failed], at=now)
+    alarm = Alarm.objects.create(
+        host=deployed, kind=Alarm.PROBES, standing=["probe.tls.imaps"], is_open=True
+    )
+    helper.expect("facts", **GONE)
+    run(asked(deployed, owner, looked), ends(helper))
+    assert probing.failing_on([deployed]) == {}
+    assert notices.things_of(timezone.now()) == {}
+    notice = HostNotice(operator=owner, alarms=[{"alarm": alarm.pk, "well": True}])
+    assert notices.compose(notice, at=timezone.now()) is None, "it is not well: nobody asks"
 
 
 def test_what_is_different_from_what_was_seen_stops_it(
