@@ -183,6 +183,9 @@ def fleet_context(
         "done": sum(state not in states.OPEN for state, _problem in found),
         "total": len(found),
         "percent": round(100 * sum(s not in states.OPEN for s, _problem in found) / len(found)),
+        "missed": sentences.problem(states.MISSED)
+        if any(problem == states.MISSED for _state, problem in found)
+        else "",
         "not_begun": sum(problem in states.NOT_BEGUN for _state, problem in found),
     }
 

@@ -320,6 +320,14 @@ def test_calling_it_off(signed_in, made) -> None:
     assert "nothing to call off" in text(signed_in.post(url, follow=True))
 
 
+def test_what_nobody_began_in_time_was_not_called_off(signed_in, hosts, owner, now) -> None:
+    made = rollout.request(hosts=hosts, by=owner, at=now, starts_at=now + timedelta(hours=1))
+    end(made.hosts.get(turn=0), HostRollout.REFUSED, "missed")
+    page = page_of(signed_in, made)
+    assert "No worker was there at the time that was chosen" in page
+    assert "called off" not in page and "4 hosts were not begun" in page
+
+
 def test_each_host_has_its_steps_and_its_receipt(signed_in, made, hosts) -> None:
     row = made.hosts.get(turn=0)
     end(row, HostRollout.CONFIRMED)
