@@ -39,7 +39,7 @@ from . import durable, paths
 from .authproxy import AuthProxy
 from .delays import Delays
 from .full import Full
-from .listening import listen, serve, start
+from .listening import listen, open_many, serve, start
 from .lookups import THREADS as THREADS_POSTFIX
 from .lookups import Lookups
 from .policy import Policy
@@ -199,6 +199,7 @@ def main(layout: paths.Layout, *, detach: bool) -> None:
     os.setgroups([])
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
+    open_many()
     uses = Uses(layout.last_login_db)
     uses.start()
     try:

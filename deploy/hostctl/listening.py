@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import BinaryIO, Callable, Optional, Tuple
 
 _MOST_KEY = 1024
+_FILES = 16_384
+"""What the bridge may have open: a thousand sessions with four each, for three sockets."""
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
 
 
 def listen(path: Path, owner: Optional[Tuple[int, int]] = None) -> socket.socket:
@@ -28,8 +34,16 @@ def listen(path: Path, owner: Optional[Tuple[int, int]] = None) -> socket.socket
     return listener
 
 
+def open_many() -> None:
+    """The usual limit of 1024 files is less than what Postfix's processes keep open here."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def serve(listener: socket.socket, answer: Callable[[socket.socket], None], *, most: int) -> None:
-    """Answers for ever, `most` questions at once: the others wait in line."""
+    """Answers for ever, `most` questions at once: the others wait in line, and so does everybody
+    while the system has no room for one more."""
     room = threading.BoundedSemaphore(most)
 
     def one(client: socket.socket) -> None:
@@ -40,8 +54,19 @@ def serve(listener: socket.socket, answer: Callable[[socket.socket], None], *, m
 
     while True:
         room.acquire()
-        client, _ = listener.accept()
-        threading.Thread(target=one, args=(client,), daemon=True).start()
+        try:
+            client, _ = listener.accept()
+        except OSError as failure:
+            if failure.errno not in _NO_ROOM:
+                raise
+            room.release()
+            time.sleep(0.1)
+            continue
+        try:
+            threading.Thread(target=one, args=(client,), daemon=True).start()
+        except RuntimeError:  # no thread can be started: whoever asks is told to come again
+            client.close()
+            room.release()
 
 
 def start(listener: socket.socket, answer: Callable[[socket.socket], None], *, most: int) -> None:
