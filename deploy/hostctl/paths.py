@@ -79,7 +79,7 @@ DOVECOT_QUOTA_SOCKET = "/run/dovecot/mailadmin-quota"
 """`service quota-status`: the bridge asks it, in Postfix's policy protocol."""
 LOOKUP_SOCKET = RUN + "/lookup.sock"
 """Postfix asks the bridge here who its recipients and senders are: socketmap tables
-`domain`, `mailbox`, `alias`, `access` and `owner`, straight from the account database."""
+`domain`, `mailbox`, `alias` and `owner`, straight from the account database."""
 POLICY_SOCKET = RUN + "/policy.sock"
 """Postfix asks the bridge here, in its policy protocol, whether a session may still send."""
 AUTH_SOCKET = RUN + "/auth.sock"

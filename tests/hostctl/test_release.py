@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,39 @@ def test_a_first_deployment_that_goes_back_holds_too(host: FakeHost) -> None:
     put(host, "ours", "anna@example.test")
     switch.rollback(host, generation=1)
     assert waiting(host) == {"ours": holding.REASON}
+
+
+def test_recipients_are_asked_about_for_a_bounded_time(
+    managed: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, asked = managed.run, []
+
+    def slow(argv: list[str], **options: Any) -> Ran:
+        if argv[-2:-1] == ["-bv"]:
+            asked.append(argv[-1])
+            time.sleep(0.06)
+        return run(argv, **options)
+
+    managed.run = slow  # type: ignore[assignment]
+    then = before.Before(managed)
+    monkeypatch.setattr(before, "_MOST_SECONDS", 0.05)
+    assert then.takes("carol@known.test")
+    assert not then.takes("erin@known.test"), "held, which can be undone"
+    assert then.takes("carol@known.test") and asked == ["carol@known.test"]
+
+
+def test_where_nothing_was_held_postfixs_queue_is_not_listed(postfix_host: FakeHost) -> None:
+    listed = b'{"queue_name": "hold", "queue_id": "A1", "arrival_time": 7, "recipients": []}'
+    asked = []
+
+    def run(argv: list[str], **_: Any) -> Ran:
+        asked.append(argv[0])
+        return Ran(0, listed)
+
+    postfix_host.run = run  # type: ignore[assignment]
+    assert holding.ours(postfix_host) == [] and asked == []
+    holding._remember(postfix_host, {("A1", 7)})
+    assert [each.id for each in holding.ours(postfix_host)] == ["A1"]
 
 
 def test_accounts_that_cannot_be_read_keep_nobody_from_going_back(host: FakeHost) -> None:
