@@ -70,6 +70,7 @@ class Snapshot:
 class Facts:
     """What `hostctl facts` reports, reduced to what a plan depends on.
 
+    `host` is its UUID, empty before a helper knew it.
     `drift_marks` says of each path of `drift` what is there: another mark, another content.
     `mta` is the one that is installed, empty when none is; an old helper knows Sendmail alone.
     `generation` is None on a host that was never deployed to and 0 after leaving the console.
@@ -88,6 +89,7 @@ class Facts:
     fqdn_ok: bool = True
     drift: tuple[str, ...] = ()
     drift_marks: tuple[str, ...] = ()
+    host: str = ""
 
     @classmethod
     def from_report(cls, report: Mapping[str, Any]) -> Facts:
@@ -113,6 +115,7 @@ class Facts:
             fqdn_ok=bool(report.get("fqdn_ok", True)),
             drift=drift,
             drift_marks=tuple(str(marks.get(path, "")) for path in drift),
+            host=str(report.get("host") or ""),
         )
 
     @property
@@ -122,10 +125,12 @@ class Facts:
 
     @property
     def drift_mark(self) -> str:
-        """All of it in one: who names it has seen exactly this.  Empty where nothing drifted."""
+        """All of it in one: who names it has seen exactly this, and there.  Empty where nothing
+        drifted."""
         if not self.drift:
             return ""
-        said = "\0".join(f"{path}\0{mark}" for path, mark in sorted(self.drifted.items()))
+        files = (f"{path}\0{mark}" for path, mark in sorted(self.drifted.items()))
+        said = "\0".join((self.host, *files))
         return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
 
     @property

@@ -242,6 +242,18 @@ def test_what_was_changed_on_a_host_must_be_said(signed_in, hosts, owner, now) -
     assert list(row.overwrites) == [drifting.CONF]
 
 
+def test_the_same_change_on_another_host_must_be_said_as_well(signed_in, hosts, owner, now) -> None:
+    for host in hosts[:2]:
+        drifting.deploy_first(host, owner, now)
+        facts = {**Host.objects.get(pk=host.pk).facts, "host": str(host.uuid)}
+        Host.objects.filter(pk=host.pk).update(message_size_mb=7, facts=facts)
+        host.refresh_from_db()
+    first, second = (drifting.edit(host, now) for host in hosts[:2])
+    assert first.reported().drifted == second.reported().drifted
+    page = text(put(signed_in, hosts[:2], overwrite=[first.reported().drift_mark]), 422)
+    assert "On mail2.example.test itself these files were changed" in page
+
+
 def test_what_nobody_has_read_is_left_out(signed_in, hosts, owner, now) -> None:
     for host in hosts:
         drifting.deploy_first(host, owner, now)
