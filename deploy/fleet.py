@@ -10,6 +10,7 @@ A host that ends otherwise than confirmed takes those with it that have not begu
 transaction of its own end (`after`, called by `deploy.logbook`).
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -45,6 +46,19 @@ class TooFar(Refusal):
         )
 
 
+class EndsBefore(Refusal):
+    """What is planned keeps the host from anything else, a renewal too."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(
+            _(
+                "The certificate of %(host)s ends before that time. Choose an earlier one, or ask "
+                "for a new certificate first."
+            )
+            % {"host": host.fqdn}
+        )
+
+
 class Begun(Refusal):
     status = 409
 
@@ -68,6 +82,13 @@ def check_start(starts_at: datetime, *, at: datetime) -> None:
         raise Past()
     if starts_at > at + FARTHEST:
         raise TooFar()
+
+
+def check_ends(hosts: Iterable[Host], starts_at: datetime) -> None:
+    """Raises EndsBefore."""
+    for host in hosts:
+        if host.certificate is not None and host.certificate.not_after <= starts_at:
+            raise EndsBefore(host)
 
 
 def is_missed(row: HostRollout, at: datetime) -> bool:

@@ -217,14 +217,16 @@ def request(
     `starts_at`: nothing begins before. `overwrite`: of each host on which files were changed, the
     mark of what somebody has seen there (`reported().drift_mark`). `despite_certificate`: `to` has
     one that was revoked since. Raises NotReady, Objected, UnderWay, NothingToDo, NotKept, Drifted,
-    fleet.Past, TooFar, NotAmongThem, going_back.BadCertificate; nothing is stored then.
+    fleet.Past, TooFar, EndsBefore, NotAmongThem, going_back.BadCertificate; nothing is stored then.
     """
     if starts_at is not None:
         fleet.check_start(starts_at, at=at)
+        if to is None:
+            fleet.check_ends(hosts, starts_at)
     if first is not None and first not in hosts:
         raise fleet.NotAmongThem(first)
     if to is not None:
-        going_back.check(to, at=at, insist=despite_certificate)
+        going_back.check(to, at=starts_at or at, insist=despite_certificate)
     previews = [_checked(host, to, even_if_same, overwrite, only_certificate) for host in hosts]
     if first is not None:
         previews.sort(key=lambda view: view.host.pk != first.pk)

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from ca.models import Certificate
 from core import leases
 from core.errors import Refusal
 from core.models import AuditEvent
-from deploy import carriage, due, fleet, rollout
+from deploy import carriage, due, fleet, going_back, rollout
 from deploy.models import Generation, Host, HostRollout, Rollout
 from deploy.transport import Unreachable
 from mailadmin.tick import tick
@@ -277,6 +278,28 @@ def test_a_time_that_makes_no_sense_is_refused(ask, now, wait, error) -> None:
         ask(starts_at=now + wait)
     assert refused.value.sentence
     assert not Rollout.objects.exists()
+
+
+def test_nothing_is_planned_beyond_the_end_of_its_certificate(ask, hosts, now) -> None:
+    tonight = now + timedelta(hours=9)
+    Certificate.objects.filter(pk=hosts[2].certificate_id).update(not_after=tonight)
+    hosts[2].certificate.refresh_from_db()
+    with pytest.raises(fleet.EndsBefore, match=hosts[2].fqdn):
+        ask(starts_at=tonight)
+    assert not Rollout.objects.exists()
+    ask(starts_at=tonight - timedelta(minutes=1))
+
+
+def test_an_earlier_generation_is_not_planned_beyond_the_end_of_its_own(hosts, owner, now) -> None:
+    made = rollout.request(hosts=hosts[:1], by=owner, at=now)
+    made.hosts.update(state=HostRollout.CONFIRMED)
+    Generation.objects.update(state=Generation.KEPT)
+    tonight = now + timedelta(hours=9)
+    Certificate.objects.update(not_after=tonight)
+    with pytest.raises(going_back.BadCertificate):
+        rollout.request(
+            hosts=hosts[:1], to=Generation.objects.get(), by=owner, at=now, starts_at=tonight
+        )
 
 
 def test_a_console_that_was_off_at_the_time_does_not_begin_hours_later(ask, now, clock) -> None:
