@@ -21,7 +21,7 @@ import math
 import time
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
-from . import before, deadman, drifted, generations, holding, origins, paths, services
+from . import before, deadman, drifted, durable, generations, holding, origins, paths, services
 from .host import Host
 from .journal import Entry, Journal, boot_id, uptime
 from .wire import Refused, sentence, step
@@ -271,10 +271,30 @@ def roll_back(host: Host, entry: Entry, why: str, *, daemons: bool = True) -> No
             generation=generations.current(host),
             outcome="rollback_failed",
         )
-    with contextlib.suppress(OSError):  # it is done; the next start of the helper writes it down
+    try:
         entry.append("rolled_back", daemons=daemons)
+    except OSError:  # it is done; a later start of the helper writes it down
+        with contextlib.suppress(OSError):
+            durable.write(host.layout.run / _DONE_ALREADY, _mark(entry), 0o600)
     if entry.previous:
         _let_go(host)
+
+
+_DONE_ALREADY = "rolled_back"
+"""In /run, which is another file system and empty after a boot: a full disk would otherwise have
+every request go back anew, daemons and all."""
+
+
+def _mark(entry: Entry) -> bytes:
+    return f"{entry.number} {boot_id()}\n".encode()
+
+
+def _is_done(host: Host, entry: Entry) -> bool:
+    try:
+        marked = (host.layout.run / _DONE_ALREADY).read_bytes()
+    except OSError:
+        return False
+    return marked == _mark(entry) and generations.current(host) == entry.previous
 
 
 def _bring_back(host: Host, name: str, entry: Entry) -> None:
@@ -318,6 +338,10 @@ def recover(host: Host, *, daemons: bool = True, retry: bool = False) -> Optiona
     if due is not None and due > 0:
         deadman.ensure(host, entry.number)
         return None
+    if not retry and _is_done(host, entry):
+        with contextlib.suppress(OSError):
+            entry.append("rolled_back", daemons=daemons)
+        return "rolled_back"
     why = {
         "begun": "The switch was cut off.",
         "switched": "The new generation was not confirmed in time.",

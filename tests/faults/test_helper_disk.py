@@ -20,7 +20,7 @@ import pytest
 
 from deploy.hostctl import accounts, deadman, generations, switch, wire
 from deploy.hostctl.host import run
-from deploy.hostctl.journal import Journal
+from deploy.hostctl.journal import Entry, Journal
 from deploy.hostctl.wire import Refused
 from tests.faults.sides import managed, one_side, unmanaged, waiting, whole
 from tests.hostctl.fakes import HASH, FakeHost
@@ -254,6 +254,31 @@ def test_the_dead_man_does_not_go_back_again_and_again(tmp_path: Path) -> None:
     assert switch.last(host)["outcome"] != "rolled_back"  # type: ignore[index]
     switch.recover(host)
     assert switch.last(host)["outcome"] == "rolled_back"  # type: ignore[index]
+
+
+def test_requests_on_a_full_disk_do_not_go_back_again_and_again(tmp_path: Path) -> None:
+    """A console asks for facts all the time, and each request finishes what was cut off."""
+    host = FakeHost(tmp_path / "root")
+    waiting(host)
+    entry = Journal(host.layout.journal).last()
+    assert entry is not None
+    entry.append("switched", boot="another", due=0)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Entry, "append", full)
+        assert switch.recover(host) == "rolled_back"
+        done = [service.log for service in host.services.values()]
+        assert switch.recover(host) == "rolled_back"
+        assert [service.log for service in host.services.values()] == done
+        switch.recover(host, retry=True)  # asked for: all of it
+    done = [service.log for service in host.services.values()]
+    switch.recover(host)
+    assert switch.last(host)["outcome"] == "rolled_back"  # type: ignore[index]
+    assert [service.log for service in host.services.values()] == done
+    whole(host, 1)
 
 
 def test_nothing_is_prepared_that_is_there(tmp_path: Path) -> None:
