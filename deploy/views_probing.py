@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from core.access import requires
 from core.errors import Refusal
 from deploy import probing, proof, sentences
-from deploy.models import Host
+from deploy.models import Host, HostRollout
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def probing_context(host: Host, at: datetime) -> dict[str, Any]:
     ends = probing.ends(row)
     return {
         "probing": row,
+        "probes_wait": HostRollout.objects.under_way().filter(host=host).exists(),
         "probes_under_way": probing.is_under_way(row, at),
         "probes_failed": [part for part in parts if not part.answer.ok],
         "probes_passed": len(passed),

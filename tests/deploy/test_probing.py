@@ -203,9 +203,11 @@ def test_what_is_planned_for_a_time_of_day_blinds_nobody(deployed, owner, hour) 
     assert list(due.looks(hour)) == [deployed]
     Daemons(DOWN).look(deployed, hour)
     assert actions() == ["deploy.probes.failed"]
+    assert not probing_context(deployed, hour)["probes_wait"]
     probing.wish(host=deployed, by=owner, at=hour)
     made.hosts.update(state=HostRollout.STAGING)
     assert not due.probes(hour) and not due.looks(hour)
+    assert probing_context(deployed, hour)["probes_wait"]
 
 
 def test_answers_from_the_middle_of_a_rollout_are_not_kept(deployed, hour) -> None:
