@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
-from typing import Any, List, Set
+from typing import Any, List, Set, Tuple
 
 from .deltas import ADDRESS
 from .host import Host
@@ -41,11 +41,21 @@ def end(host: Host, ended: List[str]) -> Set[str]:
     """The addresses among these that had a session, which is now over."""
     if not ended:
         return set()
-    out = _end_submissions(host, ended) if "sendmail" in host.services else set()
-    if "postfix" in host.services:
-        _note_end(host, ended)
+    out: Set[str] = set()
+    try:
+        if "sendmail" in host.services:
+            out = _end_submissions(host, ended)
+        if "postfix" in host.services:
+            _note_end(host, ended)
+    except sqlite3.Error:
+        _kick_all(host, ended)  # a disk that cannot be written keeps no session of Dovecot's open
+        raise
+    return out | _kick_all(host, ended)
+
+
+def _kick_all(host: Host, ended: List[str]) -> Set[str]:
     if host.services["dovecot"].pid() is None:
-        return out
+        return set()
     if len(ended) > _ONE_BY_ONE:
         present = _logged_in(host)
         ended = [address for address in ended if address in present]
@@ -54,7 +64,7 @@ def end(host: Host, ended: List[str]) -> Set[str]:
 
     with ThreadPoolExecutor(4) as pool:
         kicked = pool.map(lambda address: _kick(host, address), ended)
-        return out | {address for address, was_in in zip(ended, kicked) if was_in}  # noqa: B905 - Python 3.9
+        return {address for address, was_in in zip(ended, kicked) if was_in}  # noqa: B905 - Python 3.9
 
 
 def _end_submissions(host: Host, ended: List[str]) -> Set[str]:
@@ -65,6 +75,7 @@ def _end_submissions(host: Host, ended: List[str]) -> Set[str]:
         return out
     with closing(sqlite3.connect(path, timeout=20)) as database, database:
         database.execute("ATTACH ? AS accounts", (str(accounts),))
+        gone: List[Tuple[int, str]] = []
         for address in ended:
             rows = database.execute(
                 "SELECT pid, started FROM submission JOIN accounts.account ON address = userid"
@@ -72,11 +83,12 @@ def _end_submissions(host: Host, ended: List[str]) -> Set[str]:
                 (address,),
             ).fetchall()
             for pid, since in rows:
-                database.execute("DELETE FROM main.submission WHERE pid = ?", (pid,))
+                gone.append((pid, since))
                 if since == start_time(pid) and alive(pid, "sendmail"):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGTERM)
                         out.add(address)
+        database.executemany("DELETE FROM main.submission WHERE pid = ? AND started = ?", gone)
     return out
 
 

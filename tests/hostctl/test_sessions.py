@@ -58,6 +58,21 @@ def test_the_process_of_whoever_may_send_still_is_ended(
     assert sessions.end(filled, [ANNA]) == set(), "once"
 
 
+def test_a_disk_that_cannot_be_written_keeps_no_session_open(
+    filled: FakeHost, child: subprocess.Popen[bytes]
+) -> None:
+    filled.before()
+    signed_in(filled, ANNA, child.pid)
+    with closing(sqlite3.connect(filled.layout.last_login_db)) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE DELETE ON submission"
+            " BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END"
+        )
+    with pytest.raises(sqlite3.Error, match="disk is full"):
+        sessions.end(filled, [ANNA])
+    assert is_over(child) and filled.run.kicked == [ANNA]
+
+
 def test_a_later_process_of_the_same_number_is_left_alone(
     filled: FakeHost, child: subprocess.Popen[bytes]
 ) -> None:
