@@ -216,12 +216,22 @@ def unsettled_on(hosts: Iterable[Host]) -> dict[int, list[str]]:
 
 def unread(host: Host) -> list[str]:
     """The paths of which the console does not know what is in them now."""
-    drifted = host.reported().drifted
+    return unread_on([host]).get(host.pk, [])
+
+
+def unread_on(hosts: Iterable[Host]) -> dict[int, list[str]]:
+    """The same of many, by the host's key; those with nothing are left out."""
+    drifted = {host.pk: host.reported().drifted for host in hosts}
+    drifted = {pk: marks for pk, marks in drifted.items() if marks}
     if not drifted:
-        return []
-    rows = DriftedFile.objects.filter(host=host)
-    known = set(rows.values_list("path", "mark"))
-    return [path for path, mark in drifted.items() if (path, mark) not in known]
+        return {}
+    rows = DriftedFile.objects.filter(host__in=drifted)
+    known = set(rows.values_list("host", "path", "mark"))
+    found = {
+        pk: [path for path, mark in marks.items() if (pk, path, mark) not in known]
+        for pk, marks in drifted.items()
+    }
+    return {pk: paths for pk, paths in found.items() if paths}
 
 
 def leave(*, host: Host, path: str, mark: str, by: Operator, at: datetime) -> DriftedFile:

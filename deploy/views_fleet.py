@@ -117,12 +117,13 @@ def sorted_out(hosts: Sequence[Host]) -> tuple[list[rollouts.Preview], list[Left
         else:
             ready.append(host)
     going = []
+    unread = drift.unread_on(ready)
     for preview in rollouts.previews(ready):
         if preview.objections:
             left.append(LeftOut(preview.host, " ".join(preview.objections)))
         elif not preview.may_go:
             left.append(LeftOut(preview.host, _("Nothing differs")))
-        elif drift.unread(preview.host):
+        elif preview.host.pk in unread:
             why = _("Files were changed there, and nobody has read yet what is in them.")
             left.append(LeftOut(preview.host, why, drift=True))
         else:

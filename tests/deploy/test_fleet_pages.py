@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -252,6 +254,20 @@ def test_the_same_change_on_another_host_must_be_said_as_well(signed_in, hosts, 
     assert first.reported().drifted == second.reported().drifted
     page = text(put(signed_in, hosts[:2], overwrite=[first.reported().drift_mark]), 422)
     assert "On mail2.example.test itself these files were changed" in page
+
+
+def test_a_plan_of_more_hosts_that_were_changed_asks_no_more_of_the_database(
+    signed_in, hosts, owner, now, django_assert_num_queries
+) -> None:
+    for host in hosts:
+        drifting.deploy_first(host, owner, now)
+        Host.objects.filter(pk=host.pk).update(message_size_mb=7)
+        drifting.edit(host, now)
+    text(signed_in.get(plan_of(hosts[:2])))
+    with CaptureQueriesContext(connection) as few:
+        text(signed_in.get(plan_of(hosts[:2])))
+    with django_assert_num_queries(len(few)):
+        text(signed_in.get(plan_of(hosts)))
 
 
 def test_what_nobody_has_read_is_left_out(signed_in, hosts, owner, now) -> None:
