@@ -96,9 +96,10 @@ def _targets(database: sqlite3.Connection, address: str) -> List[str]:
 
 
 def _alias(database: sqlite3.Connection, key: str) -> List[str]:
-    """As the maps of Sendmail have it; a mailbox goes before a catch-all."""
-    if not _PLAIN.match(key):
-        return []  # `*` stands for other names and is none itself
+    """As the maps of Sendmail have it; a mailbox goes before a catch-all, which takes plain names
+    alone."""
+    if key.startswith(maps.CATCH_ALL):
+        return []  # it stands for other names and is none itself
     for name in _names(key):
         found = _targets(database, name)
         if found or _mailbox(database, name):
@@ -107,7 +108,7 @@ def _alias(database: sqlite3.Connection, key: str) -> List[str]:
     if local in maps.ROLES:
         # RFC 5321, 4.5.1; whom `root` is, /etc/aliases says.
         return ["root"] if _domain(database, domain) else []
-    return _targets(database, f"{maps.CATCH_ALL}@{domain}")
+    return _targets(database, f"{maps.CATCH_ALL}@{domain}") if _PLAIN.match(key) else []
 
 
 def _owner(database: sqlite3.Connection, key: str) -> List[str]:

@@ -22,7 +22,7 @@ def filled(host: FakeHost) -> FakeHost:
         box("out@example.test", can_login=False), box("mute@example.test", can_send=False),
         box("abuse@example.test"), box("ben@rest.test"),
         alias("sales@example.test", "anna@example.test", "OUT@example.test", "x@else.test"),
-        alias("*@rest.test", "ben@rest.test"),
+        alias("*@rest.test", "ben@rest.test"), alias("r&d@rest.test", "anna@example.test"),
         whole=True,
     )  # fmt: skip
     return host
@@ -78,6 +78,9 @@ NONE = "NOTFOUND "
         ("alias", "ben@rest.test", NONE),
         ("alias", "ben+x@rest.test", NONE),
         ("alias", "*@rest.test", NONE),
+        ("alias", "r&d@rest.test", "OK anna@example.test"),
+        ("alias", "r&d+x@rest.test", "OK anna@example.test"),
+        ("alias", "o'hara@rest.test", NONE),
         ("alias", "x%else.test@rest.test", NONE),
         ("alias", "rest.test", NONE),
         ("owner", "anna@example.test", "OK anna@example.test"),
