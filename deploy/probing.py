@@ -29,7 +29,7 @@ from core.models import Operator
 from core.nudge import nudge
 from deploy import probes, proof, rollout
 from deploy.helper import Helper
-from deploy.models import Generation, Host, HostRollout, Probing
+from deploy.models import Generation, Host, HostJob, HostRollout, Probing
 from deploy.plan import Probe
 from deploy.probes.values import Place, Result
 from deploy.transport import HostError, Transport, TransportError
@@ -94,7 +94,9 @@ def due(at: datetime) -> QuerySet[Host]:
     )
     live = Generation.objects.live().values("host")
     busy = HostRollout.objects.under_way().values("host")
-    return Host.objects.ready().filter(waiting, pk__in=live).exclude(pk__in=busy)
+    leaving = HostJob.objects.open().filter(kind=HostJob.RELEASE).values("host")
+    ready = Host.objects.ready().filter(waiting, pk__in=live)
+    return ready.exclude(pk__in=busy).exclude(pk__in=leaving)
 
 
 def wish(*, host: Host, by: Operator | None, at: datetime) -> None:
@@ -191,9 +193,12 @@ def _ask(asked: Sequence[Probe], place: Place, tools: Tools) -> list[Result]:
 def _was_changed(host: Host, generation: Generation, began: datetime) -> bool:
     live = rollout.live_generation(host)
     rows = HostRollout.objects.filter(host=host)
+    releases = host.jobs.filter(kind=HostJob.RELEASE)
     return (
         live is None
         or live.pk != generation.pk
+        or releases.open().exists()
+        or releases.filter(finished_at__gte=began).exists()
         or rows.under_way().exists()
         or rows.filter(started_at__isnull=False, finished_at__gte=began).exists()
     )

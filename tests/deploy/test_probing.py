@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from core.models import AuditEvent
 from deploy import due, probing, proof, rollout, sentences
-from deploy.models import Host, HostRollout, Probing
+from deploy.models import Host, HostJob, HostRollout, Probing
 from deploy.probes.values import Result
 from deploy.transport import Unreachable
 from deploy.views_probing import probing_context
@@ -192,6 +192,19 @@ def test_never_while_a_rollout_runs(deployed, owner, hour, monkeypatch) -> None:
     assert daemons.asked == []
     with pytest.raises(rollout.UnderWay):
         probing.wish(host=deployed, by=owner, at=hour)
+
+
+def test_never_while_a_host_is_given_back(deployed, hour) -> None:
+    def begin(seconds: float) -> None:
+        HostJob.objects.create(kind=HostJob.RELEASE, host=deployed, created_at=hour)
+
+    refusing = ScriptedHelper(refuses=AWAY)
+    tools = probing.Tools(Daemons(DOWN).prove, lambda: hour, begin, refusing)
+    probing.probe(deployed.pk, tools)
+    assert Probing.objects.get().at is None and actions() == []
+    assert not due.probes(hour)
+    HostJob.objects.update(state=HostJob.FAILED, finished_at=hour)
+    assert list(due.probes(hour)) == [deployed], "it came back"
 
 
 def test_what_is_planned_for_a_time_of_day_blinds_nobody(deployed, owner, hour) -> None:
