@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from deploy.hostctl import lookups
-from deploy.hostctl.listening import serve
 from tests.hostctl.fakes import FakeHost
 from tests.hostctl.test_accounts import alias, apply, box, domain
 
@@ -29,16 +28,15 @@ def filled(host: FakeHost) -> FakeHost:
 
 
 @pytest.fixture
-def postfix(filled: FakeHost, tmp_path: Path) -> Iterator[socket.socket]:
-    path = str(tmp_path / "lookup.sock")
-    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
-        listener.bind(path)
-        listener.listen()
-        tables = lookups.Lookups(filled.layout.accounts_db)
-        threading.Thread(target=lambda: serve(listener, tables.answer, most=4), daemon=True).start()
-        client.settimeout(5)
-        client.connect(path)
-        yield client
+def postfix(filled: FakeHost) -> Iterator[socket.socket]:
+    ours, theirs = socket.socketpair()
+    tables = lookups.Lookups(filled.layout.accounts_db)
+    thread = threading.Thread(target=tables.answer, args=(theirs,), daemon=True)
+    thread.start()
+    with ours:
+        ours.settimeout(5)
+        yield ours
+    thread.join(5)
 
 
 def ask(client: socket.socket, name: str, key: str) -> str:
