@@ -238,7 +238,9 @@ def compose(notice: HostNotice, *, at: datetime) -> EmailMessage | None:
         lines += [*([section.title] if count > 1 else []), *section.lines, ""]
     if count > MOST_NAMED:
         left = count - MOST_NAMED
-        lines.append(ngettext("and %(n)d more", "and %(n)d more", left) % {"n": left})
+        lines.append(
+            ngettext("and %(n)d more message", "and %(n)d more messages", left) % {"n": left}
+        )
     return outgoing.message(
         subject, lines[:-1] if not lines[-1] else lines, to=notice.operator.email
     )

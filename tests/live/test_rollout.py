@@ -124,6 +124,8 @@ def test_one_click_ends_confirmed_with_its_receipt(console: Console) -> None:
     proofs = row.receipt["proofs"]
     assert {proof["port"] for proof in proofs if proof["fingerprint"] == wanted} == {
         25,
+        110,
+        143,
         587,
         465,
         993,
