@@ -72,27 +72,31 @@ check() {
     fi
 }
 
-# A check that runs beside those that follow; `join_beside` waits for it and shows what it said. The live
+# Checks that run beside those that follow; `join_beside` waits for them and shows what they said. The live
 # tests wait for daemons most of their time, and the others for the processor.
-beside_name='' beside_pid='' beside_log=''
+beside_names=() beside_pids=() beside_logs=()
 
 beside() {
-    beside_name="$1"
+    local log
+    log="$(mktemp /tmp/mailadmin-beside.XXXXXX)"
+    beside_names+=("$1") beside_logs+=("$log")
     shift
-    beside_log="$(mktemp /tmp/mailadmin-beside.XXXXXX)"
-    "$@" </dev/null >"$beside_log" 2>&1 &
-    beside_pid=$!
+    "$@" </dev/null >"$log" 2>&1 &
+    beside_pids+=("$!")
 }
 
 ended() {
     local status=0
-    wait "$beside_pid" || status=$?
-    beside_pid=''
-    cat "$beside_log"
+    wait "${beside_pids[$1]}" || status=$?
+    beside_pids[$1]=''
+    cat "${beside_logs[$1]}"
     return $status
 }
 
-join_beside() { check "$beside_name" ended; }
+join_beside() {
+    local number
+    for number in "${!beside_names[@]}"; do check "${beside_names[$number]}" ended "$number"; done
+}
 
 tools_are_here() {
     local tool absent=0
@@ -153,19 +157,24 @@ own_data_folder() {
 }
 
 leave() {
-    if [ -n "$beside_pid" ]; then
-        pkill -TERM -P "$beside_pid" || true
-        kill "$beside_pid" 2>/dev/null || true
-        wait "$beside_pid" || true
-    fi
-    rm -rf -- "$MAILADMIN_DATA" ${beside_log:+"$beside_log"}
+    local pid
+    for pid in "${beside_pids[@]}"; do
+        [ -n "$pid" ] || continue
+        pkill -TERM -P "$pid" || true
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" || true
+    done
+    rm -rf -- "$MAILADMIN_DATA" "${beside_logs[@]}"
 }
 
 run_test() {
     install_test_tools
     own_data_folder
     [ "${CI:-}" = true ] && check "tools" tools_are_here
-    [ $# -gt 0 ] || beside "tests of real mail hosts" tests -m "live and not soak"
+    if [ $# = 0 ]; then
+        beside "tests of real mail hosts" tests -m "live and not faults and not soak"
+        beside "faults of real mail hosts" tests -m "live and faults and not soak"
+    fi
     check "ruff" "$venv/bin/ruff" check .
     check "format" "$venv/bin/ruff" format --check .
     check "types" "$venv/bin/mypy" mailadmin core accounts ca deploy
