@@ -173,7 +173,7 @@ run_test() {
     [ "${CI:-}" = true ] && check "tools" tools_are_here
     if [ $# = 0 ]; then
         beside "tests of real mail hosts" tests -m "live and not faults and not soak"
-        beside "faults of real mail hosts" tests -m "live and faults and not soak"
+        beside "faults of real mail hosts, and browsers" tests -m "(live and faults or browser and not live) and not soak"
     fi
     check "ruff" "$venv/bin/ruff" check .
     check "format" "$venv/bin/ruff" format --check .
@@ -185,7 +185,7 @@ run_test() {
     if [ $# -gt 0 ]; then # some of them: `./run test -k revocation`
         check "tests" tests -m "not soak" "$@"
     else
-        check "tests" tests -m "not live and not soak"
+        check "tests" tests -m "not live and not browser and not soak"
         check "tests on PostgreSQL" tests_on_postgres
         join_beside
     fi
