@@ -196,6 +196,7 @@ def edit(
         if host.run([*argv, *([] if value is None else [value])], timeout=20).status != 0:
             return build(host, database, name, fqdn)
         changed += 1
+    _keep(host, live)  # editmap gives it to Sendmail's trusted user
     _age(live, before)
     return f"{changed} entries changed"
 
@@ -209,8 +210,9 @@ def _beside(host: Host, name: str) -> Tuple[Path, Path]:
     return beside, built
 
 
-def _put_in_place(host: Host, built: Path, name: str) -> None:
-    handle = os.open(built, os.O_RDONLY)
+def _keep(host: Host, map_file: Path) -> None:
+    """Root's alone to write, and on the disk."""
+    handle = os.open(map_file, os.O_RDONLY)
     try:
         owner = host.owner("root", "root")
         if owner is not None:
@@ -219,6 +221,10 @@ def _put_in_place(host: Host, built: Path, name: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _put_in_place(host: Host, built: Path, name: str) -> None:
+    _keep(host, built)
     live = host.layout.maps / f"{name}.db"
     old = os.open(live, os.O_RDONLY) if live.exists() else None
     os.replace(built, live)
