@@ -17,7 +17,6 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from django.utils import timezone
 
 from benchmarks import first_light
 from benchmarks.fleet_host import DOMAIN
+from benchmarks.live_host import issuer as make_issuer
+from benchmarks.live_host import until
 
 PHASES = ("stage", "accounts", "validate", "login", "switch", "probe", "confirm")
 
@@ -43,7 +44,7 @@ def add(address: str, count: int) -> None:
             by=owner,
             at=timezone.now(),
         )
-    _until(lambda: Host.objects.exclude(offered_host_key="").count() == count)
+    until(lambda: Host.objects.exclude(offered_host_key="").count() == count)
     _tell(dict(Host.objects.values_list("fqdn", "ssh_public_key")))
 
 
@@ -58,11 +59,11 @@ def measure(mailboxes: int, roots: dict[str, int]) -> None:
         shown = ssh.fingerprint(host.offered_host_key)
         enrolment.confirm_key(host=host, offered=shown, by=owner, at=timezone.now())
         enrolment.ask_check(host=host, by=owner, at=timezone.now())
-    _until(lambda: not Host.objects.filter(state=Host.ENROLLING).exists())
-    issuer = _issuer(owner)
+    until(lambda: not Host.objects.filter(state=Host.ENROLLING).exists())
+    issuer = make_issuer(owner, DOMAIN)
     for host in Host.objects.all():
         certificates.ask(host=host, issuer=issuer, by=owner, at=timezone.now())
-    _until(lambda: not Host.objects.filter(certificate=None).exists())
+    until(lambda: not Host.objects.filter(certificate=None).exists())
     _accounts(mailboxes)
     first = _put_live(owner, roots)
     Host.objects.update(message_size_mb=60)
@@ -71,36 +72,6 @@ def measure(mailboxes: int, roots: dict[str, int]) -> None:
 
 def _tell(what: Any) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
-
-
-def _until(what: Callable[[], Any], seconds: float = 600) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > deadline:
-            raise RuntimeError("the console did not come to an end; see its log")
-        time.sleep(0.1)
-
-
-def _issuer(owner: Any) -> Any:
-    from ca import authorities
-    from ca.models import Ceremony
-    from ca.wishes import AuthorityWish, Wish
-
-    ceremony = authorities.request_hierarchy(
-        wish=Wish(
-            root=AuthorityWish("Example Root", "p256", 7305),
-            issuing=AuthorityWish("Example Issuing", "p256", 1826),
-            permitted=(DOMAIN,),
-            origin="",
-        ),
-        unconstrained=False,
-        passphrase="six honest serving men",
-        by=owner,
-        at=timezone.now(),
-    )
-    _until(lambda: Ceremony.objects.filter(pk=ceremony.pk, state=Ceremony.DONE).exists())
-    ceremony.refresh_from_db()
-    return ceremony.made
 
 
 def _accounts(mailboxes: int) -> None:
@@ -135,7 +106,7 @@ def _put_live(owner: Any, roots: dict[str, int]) -> dict[str, Any]:
     before, began = {name: _worked(pid) for name, pid in roots.items()}, time.perf_counter()
     made = rollout.request(hosts=list(Host.objects.all()), by=owner, at=timezone.now())
     asked = time.perf_counter() - began
-    _until(lambda: not made.hosts.filter(state__in=HostRollout.OPEN).exists())
+    until(lambda: not made.hosts.filter(state__in=HostRollout.OPEN).exists())
     took = time.perf_counter() - began
     worked = {name: _worked(pid) - before[name] for name, pid in roots.items()}
     spent = defaultdict(list)

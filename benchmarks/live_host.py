@@ -32,7 +32,7 @@ def main() -> None:
 
     owner = Operator.objects.create_user(username="bench", password="not used 1234", role="owner")
     practice, host = _practice(owner)
-    _certify(host, _issuer(owner), owner)
+    _certify(host, issuer(owner), owner)
     _accounts(host)
     first = _put_live(host, owner)
     clicks = [_click(host, owner, size) for size in range(60, 60 + CLICKS)]
@@ -50,7 +50,7 @@ def main() -> None:
     )
 
 
-def _until(what: Callable[[], Any], seconds: float = 300) -> Any:
+def until(what: Callable[[], Any], seconds: float = 300) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := what()):
         if time.monotonic() > deadline:
@@ -72,12 +72,12 @@ def _ended(job: Any) -> None:
         job.refresh_from_db()
         return not job.is_open
 
-    _until(over, 600)
+    until(over, 600)
     if job.state != job.DONE:
         raise RuntimeError(f"{job.kind}: {job.problem} {job.problem_detail}")
 
 
-def _issuer(owner: Any) -> Any:
+def issuer(owner: Any, domain: str = DOMAIN) -> Any:
     from ca import authorities
     from ca.models import Ceremony
     from ca.wishes import AuthorityWish, Wish
@@ -86,7 +86,7 @@ def _issuer(owner: Any) -> Any:
         wish=Wish(
             root=AuthorityWish("Example Root", "p256", 7305),
             issuing=AuthorityWish("Example Issuing", "p256", 1826),
-            permitted=(DOMAIN,),
+            permitted=(domain,),
             origin="",
         ),
         unconstrained=False,
@@ -94,7 +94,7 @@ def _issuer(owner: Any) -> Any:
         by=owner,
         at=timezone.now(),
     )
-    _until(lambda: Ceremony.objects.filter(pk=ceremony.pk, state=Ceremony.DONE).exists())
+    until(lambda: Ceremony.objects.filter(pk=ceremony.pk, state=Ceremony.DONE).exists())
     ceremony.refresh_from_db()
     return ceremony.made
 
@@ -140,7 +140,7 @@ def _put_live(host: Any, owner: Any, **asked: Any) -> float:
         row.refresh_from_db()
         return not row.is_open
 
-    _until(over)
+    until(over)
     took = time.perf_counter() - begin
     if row.state != row.CONFIRMED:
         raise RuntimeError(f"rollout: {row.state} {row.problem}")
@@ -162,7 +162,7 @@ def _suspend(host: Any, owner: Any, number: int) -> float:
     from deploy import rollout
     from deploy.models import AccountPush, HostRollout
 
-    _until(lambda: not HostRollout.objects.open().exists())
+    until(lambda: not HostRollout.objects.open().exists())
     mailbox = Mailbox.objects.get(address=f"u{number:06}@{DOMAIN}")
     session = imaplib.IMAP4_SSL(host.address, ssl_context=_context(), timeout=30)
     session.login(mailbox.address, PASSWORD)
@@ -184,7 +184,7 @@ def _suspend(host: Any, owner: Any, number: int) -> float:
     lifecycle.suspend(mailbox=mailbox, by=owner, at=timezone.now())
     change = Change.objects.latest_id(str(host.uuid))
     pushed = AccountPush.objects.filter(host=host, through_change__gte=change)
-    _until(pushed.exists)
+    until(pushed.exists)
     live = time.perf_counter()
     for refused in (_imap, _pop3, _smtp):
         if not refused(host.address, mailbox.address):
