@@ -141,21 +141,12 @@ def test_a_switch_on_a_full_disk(tmp_path: Path) -> None:
     assert found > 3
 
 
-def test_confirming_on_a_full_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [switch.confirm, switch.rollback])
+def test_ending_a_switch_on_a_full_disk(tmp_path: Path, end: Callable[..., object]) -> None:
     at_every_write(
         tmp_path,
         waiting,
-        lambda host: switch.confirm(host, generation=2),
-        lambda host: one_side(host, 1, 2),
-        meanwhile=sound,
-    )
-
-
-def test_going_back_on_a_full_disk(tmp_path: Path) -> None:
-    at_every_write(
-        tmp_path,
-        waiting,
-        lambda host: switch.rollback(host, generation=2),
+        lambda host: end(host, generation=2),
         lambda host: one_side(host, 1, 2),
         meanwhile=sound,
     )

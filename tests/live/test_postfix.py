@@ -10,7 +10,7 @@ import pytest
 from deploy.hostctl import paths
 from tests.live.conftest import started
 from tests.live.rendered import ROWS, Deployed, HelperRefused, mailbox, suspended
-from tests.live.test_gate import message, rcpt
+from tests.live.test_gate import full_mailbox_is_refused, message, rcpt
 
 
 @pytest.fixture(scope="module", params=["bookworm-postfix", "trixie-postfix"])
@@ -91,24 +91,7 @@ def test_the_hosts_own_mail_goes_to_its_users(host):
 
 
 def test_a_full_mailbox_is_refused_at_rcpt(host):
-    address = "fay@example.test"
-    host.accounts(
-        mailbox(address, quota_bytes=20_000),
-        {"alias": {"address": "fays@example.test", "targets": [address]}},
-        {"alias": {"address": "both@example.test", "targets": [address, "alice@example.test"]}},
-    )
-    with host.smtp(25) as client:  # Dovecot lets one message go over, and not the next
-        client.sendmail("", [address], message("nearly") + b"x" * 18_900)
-        client.sendmail("", [address], message("over") + b"x" * 1_800)
-    assert host.mailbox_holds(address, "over")
-    locals_ = ("fay", "fay+lists", "fays", "fays+x", "both")
-    replies = {local: rcpt(host, f"{local}@example.test")[0] for local in locals_}
-    with host.signed_in("alice@example.test") as sender:
-        sender.docmd("MAIL", "FROM:<alice@example.test>")
-        replies["signed in"] = sender.docmd("RCPT", f"TO:<{address}>")[0]
-    assert replies.pop("both") == 250, "one of the two has room"
-    assert set(replies.values()) == {552}, replies
-    assert rcpt(host, address)[1].endswith(b"Recipient address rejected: Mailbox is full")
+    full_mailbox_is_refused(host)
 
 
 def test_a_catch_all_takes_what_nobody_else_does(host):

@@ -246,14 +246,10 @@ def test_a_certificate_for_another_key_is_refused(live: Console) -> None:
     still_on_the_first(live, row, served)
 
 
-def test_a_setting_that_dovecot_refuses_is_refused_untouched(live: Console) -> None:
+def refused_untouched(live: Console, texts: dict[str, str]) -> None:
+    """Own lines with `no_such_setting` in them."""
     served = live.host.certificate.fingerprint_sha256
-    configure.change_snippets(
-        host=live.host,
-        texts={"snippet_dovecot": "no_such_setting = yes"},
-        by=live.owner,
-        at=timezone.now(),
-    )
+    configure.change_snippets(host=live.host, texts=texts, by=live.owner, at=timezone.now())
     before = live.facts()["services"]
     row = live.put_live()
     assert row.state == HostRollout.REFUSED, log_of(row)
@@ -262,17 +258,26 @@ def test_a_setting_that_dovecot_refuses_is_refused_untouched(live: Console) -> N
     still_on_the_first(live, row, served)
 
 
-def test_a_sendmail_that_the_reload_kills_is_rolled_back(live: Console) -> None:
+def rolled_back_when(live: Console, file: str, text: str) -> None:
+    """A file of the new generation is broken after it was checked."""
     served = live.host.certificate.fingerprint_sha256
     change_something(live)
-    broken = "/var/lib/mailadmin/generations/2/sendmail/sendmail.cf"
+    broken = f"/var/lib/mailadmin/generations/2/{file}"
     meddling = Meddling(
-        "switch", lambda: live.machine.run(["sh", "-c", f"echo 'X garbage' > {broken}"])
+        "switch", lambda: live.machine.run(["sh", "-c", f"echo '{text}' > {broken}"])
     )
     row = live.put_live(carriage.Tools(transport=meddling))
     assert row.state == HostRollout.ROLLED_BACK, log_of(row)
     assert row.problem in {"switch_failed", "probe_failed"}
     still_on_the_first(live, row, served)
+
+
+def test_a_setting_that_dovecot_refuses_is_refused_untouched(live: Console) -> None:
+    refused_untouched(live, {"snippet_dovecot": "no_such_setting = yes"})
+
+
+def test_a_sendmail_that_the_reload_kills_is_rolled_back(live: Console) -> None:
+    rolled_back_when(live, "sendmail/sendmail.cf", "X garbage")
 
 
 def test_a_dovecot_whose_tls_is_dead_is_found_by_the_probes(live: Console) -> None:

@@ -9,10 +9,15 @@ from accounts import lifecycle
 from accounts.models import Mailbox
 from ca import keystore
 from core import nudge
-from deploy import carriage, configure
 from deploy.models import AccountPush, Generation, HostRollout
 from tests.live.rollouts import PASSWORD, Console, enrol, log_of, make_issuer, now, run_signer
-from tests.live.test_rollout import Meddling, change_something, imap, still_on_the_first, submission
+from tests.live.test_rollout import (
+    change_something,
+    imap,
+    refused_untouched,
+    rolled_back_when,
+    submission,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -84,29 +89,8 @@ def test_a_change_reloads_and_going_back_brings_it_back(live: Console) -> None:
 
 
 def test_a_setting_that_postfix_does_not_know_is_refused_untouched(live: Console) -> None:
-    served = live.host.certificate.fingerprint_sha256
-    configure.change_snippets(
-        host=live.host,
-        texts={"snippet_postfix": "no_such_setting = yes"},
-        by=live.owner,
-        at=now(),
-    )
-    before = live.facts()["services"]
-    row = live.put_live()
-    assert row.state == HostRollout.REFUSED, log_of(row)
-    assert "no_such_setting" in row.problem_detail
-    assert live.facts()["services"] == before, "nothing was even reloaded"
-    still_on_the_first(live, row, served)
+    refused_untouched(live, {"snippet_postfix": "no_such_setting = yes"})
 
 
 def test_a_postfix_that_the_reload_kills_is_rolled_back(live: Console) -> None:
-    served = live.host.certificate.fingerprint_sha256
-    change_something(live)
-    broken = "/var/lib/mailadmin/generations/2/postfix/master.cf"
-    meddling = Meddling(
-        "switch", lambda: live.machine.run(["sh", "-c", f"echo 'garbage here' > {broken}"])
-    )
-    row = live.put_live(carriage.Tools(transport=meddling))
-    assert row.state == HostRollout.ROLLED_BACK, log_of(row)
-    assert row.problem in {"switch_failed", "probe_failed"}
-    still_on_the_first(live, row, served)
+    rolled_back_when(live, "postfix/master.cf", "garbage here")
