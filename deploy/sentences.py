@@ -226,6 +226,9 @@ CANNOT_RENDER: Mapping[str, Text] = {
     ),
     "not_a_setting": _("Line %(detail)s is not “name = value”, as a line of main.cf is."),
     "set_twice": _("“%(detail)s” is set twice."),
+    "comment_behind": _(
+        "Line %(detail)s has a comment behind its value: write it on a line of its own."
+    ),
     "refused_postfix": _(
         "“%(detail)s” may not be set here: the console sets it, or it would write passwords into "
         "the log, let strangers relay or suspended accounts send, or hide Postfix from the check. "

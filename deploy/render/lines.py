@@ -305,6 +305,9 @@ def dovecot_snippet(text: str) -> str:
     return text
 
 
+_COMMENT_BEHIND: Final = re.compile(r"(?:^|\s)#")
+
+
 def postfix_snippet(text: str) -> str:
     """An operator's text for `main.cf`, checked, with one newline at its end."""
     text = _snippet("snippet_postfix", text)
@@ -318,6 +321,11 @@ def postfix_snippet(text: str) -> str:
         if not _POSTFIX_NAME.fullmatch(name):
             raise _in_postfix(
                 number, "not_a_setting", "is not “name = value”, as a line of main.cf is", number
+            )
+        if _COMMENT_BEHIND.search(value):
+            # A part of the value, and from 3.10 on a warning at every command.
+            raise _in_postfix(
+                number, "comment_behind", "has a comment behind its value; it needs its own", number
             )
         if name in seen:
             raise _in_postfix(number, "set_twice", f"sets “{name}” a second time", name)

@@ -151,6 +151,8 @@ def test_own_lines_replace_the_consoles():
         ("# first\n\trelayhost = x", "not_a_setting", "2"),
         ("relayhost", "not_a_setting", "1"),
         ("relayhost = x\n-v = 1", "not_a_setting", "2"),
+        ("relayhost = x # ours", "comment_behind", "1"),
+        ("relayhost = #x", "comment_behind", "1"),
         ("smtpd_banner = é", "not_ascii", "1"),
         ("relayhost = x\n  # ü\n  é", "not_ascii", "3"),
     ],
