@@ -91,6 +91,24 @@ def all_answered() -> Iterator[object]:
     request_finished.disconnect(finished)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def readers_wait_for_nobody() -> Iterator[None]:
+    """The database is in memory and shared by threads, where a reader meets a writer with "table is
+    locked" at once; the console's own file in WAL mode knows no such thing."""
+    from django.db import connections
+    from django.db.backends.signals import connection_created
+
+    def read_on(connection, **_more: object) -> None:  # type: ignore[no-untyped-def]
+        if connection.vendor == "sqlite" and connection.connection is not None:
+            connection.connection.execute("PRAGMA read_uncommitted = 1")
+
+    for each in connections.all():
+        read_on(each)
+    connection_created.connect(read_on)
+    yield
+    connection_created.disconnect(read_on)
+
+
 @pytest.fixture
 def browse(chromium, watch, all_answered):  # type: ignore[no-untyped-def]
     """`browse(width=…, dark=…, language=…)` opens a page; its problems go to `watch`."""
