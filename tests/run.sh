@@ -172,7 +172,7 @@ run_test() {
     own_data_folder
     [ "${CI:-}" = true ] && check "tools" tools_are_here
     if [ $# = 0 ]; then
-        beside "tests of real mail hosts" tests -m "live and not faults and not soak"
+        beside "tests of real mail hosts" tests -m "live and not faults and not soak" -k "not postfix"
         beside "faults of real mail hosts, and browsers" tests -m "(live and faults or browser and not live) and not soak"
     fi
     check "ruff" "$venv/bin/ruff" check .
@@ -187,6 +187,7 @@ run_test() {
     else
         check "tests" tests -m "not live and not browser and not soak"
         check "tests on PostgreSQL" tests_on_postgres
+        check "tests of real hosts with Postfix" tests -m "live and not faults and not soak" -k postfix
         join_beside
     fi
     summary
